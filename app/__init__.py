@@ -1,0 +1,1 @@
+"""How readiness is measured, scored, kept and shown."""

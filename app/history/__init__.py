@@ -1,0 +1,1 @@
+"""What was measured, kept: models, store, migrations."""

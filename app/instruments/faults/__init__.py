@@ -1,0 +1,1 @@
+"""Levers: what breaks one dependency on purpose and puts it back."""

@@ -1,0 +1,1 @@
+"""The bundled service to assess, with defects that can be switched on."""

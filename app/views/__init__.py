@@ -1,0 +1,1 @@
+"""Pages and their components; they receive ready objects."""

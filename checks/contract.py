@@ -1,0 +1,109 @@
+"""The one module that a check imports, and that everyone may import.
+
+A check file holds, in this order: its docstring (good condition, *Why it matters*, *How it is measured*,
+*How to fix it*), ``CHECK``, ``Thresholds``, ``Evidence``, ``gather`` and ``judge``. See README.md here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from checks.findings import Finding, Limit, Outcome, curve_share
+from checks.instruments import (
+    Answer,
+    Event,
+    Failure,
+    FailureKind,
+    InstrumentFailure,
+    Instruments,
+    LoadPlan,
+    LoadSummary,
+    Operation,
+    ProcessFact,
+    Profile,
+    RedisCounters,
+    Reply,
+    Scrape,
+    StreamReply,
+)
+from checks.target import Call, Request, Target, at_path
+from checks.wording import plural, show
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Check",
+    "Event",
+    "Failure",
+    "FailureKind",
+    "Finding",
+    "InstrumentFailure",
+    "Instruments",
+    "Kind",
+    "Limit",
+    "LoadPlan",
+    "LoadSummary",
+    "Operation",
+    "Outcome",
+    "ProcessFact",
+    "Profile",
+    "RedisCounters",
+    "Reply",
+    "Request",
+    "Scrape",
+    "StreamReply",
+    "Target",
+    "at_path",
+    "curve_share",
+    "objective",
+    "plural",
+    "show",
+]
+
+
+class Kind(StrEnum):
+    """What a check does to the service."""
+
+    PASSIVE = "passive"
+    ACTIVE = "active"
+    LOAD = "load"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What a check is. No id (its path is its id) and no points (the rubric has them).
+
+    ``failure_title`` is the present-tense fact when it fails. ``does`` says what it will do to the service.
+    ``measures`` follows the value on a page ("of repeated questions came from the cache").
+    ``needs`` names instruments (``http``, ``redis``, ``load`` ...) and target keys that must be declared
+    (``target.ask``, ``target.levers.cache``). ``deadline_s`` and ``typical_s`` are for the quick profile.
+    ``hostile`` marks an active check that may break the service, so it runs after the load checks.
+    """
+
+    failure_title: str
+    kind: Kind
+    does: str
+    needs: tuple[str, ...]
+    deadline_s: float
+    typical_s: float
+    measures: str = ""
+    hostile: bool = False
+
+
+def objective(default: float, name: str) -> Any:
+    """A threshold that the target's ``[objectives]`` may override under ``name``."""
+    return field(default=default, metadata={"objective": name})
+
+
+def thresholds_for(kind: type[Any], overrides: Mapping[str, float], target: Target) -> Any:
+    """Build thresholds: defaults, then the rubric's ``overrides``, then the target's objectives."""
+    values = dict(overrides)
+    for name, spec in kind.__dataclass_fields__.items():
+        stated = getattr(target.objectives, spec.metadata.get("objective", ""), None)
+        if stated is not None:
+            values[name] = stated
+    return kind(**values)

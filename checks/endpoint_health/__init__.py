@@ -1,0 +1,1 @@
+"""The endpoint_health family."""

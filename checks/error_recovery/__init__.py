@@ -1,0 +1,1 @@
+"""The error_recovery family."""

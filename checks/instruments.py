@@ -1,0 +1,354 @@
+"""The instruments that a check may use, as protocols. app/instruments has the real ones.
+
+An instrument measures and never judges. A reply that failed is a value, not an exception: ``Reply.failure``.
+What an instrument cannot do at all raises ``InstrumentFailure``; a check that lets it through is reported as
+not assessed with that sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Any, Literal, Protocol
+
+from checks.target import Request
+
+
+class InstrumentFailure(Exception):  # noqa: N818 - it names a fact about the service, not a bug
+    """An instrument could not measure. ``missing`` names the target-file key that would help."""
+
+    def __init__(self, reason: str, *, missing: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.missing = missing
+
+
+class FailureKind(StrEnum):
+    """Why a request got no usable reply."""
+
+    REFUSED = "refused"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    DNS = "dns"
+    PROTOCOL = "protocol"
+    TOO_LARGE = "too_large"
+    REDIRECT = "redirect"
+    STATUS = "status"
+    WRONG_BODY = "wrong_body"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A kind and one example of it in words."""
+
+    kind: FailureKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: bounded (1 MiB of body kept), with the time it took.
+
+    ``status`` is None when there was no reply; ``failure`` then says why. Header names are lower case.
+    """
+
+    url: str
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    truncated: bool = False
+    elapsed_ms: float = 0.0
+    failure: Failure | None = None
+
+    @property
+    def text(self) -> str:
+        """The body as text; undecodable bytes are replaced."""
+        return self.body.decode("utf-8", "replace")
+
+    def document(self) -> object:
+        """The body as JSON, or None where it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+class Http(Protocol):
+    """Probes: one request at a time, every deadline explicit, nothing followed off the target."""
+
+    async def send(
+        self, request: Request, *, timeout_s: float = 10.0, fresh_connection: bool = False
+    ) -> Reply:
+        """Send and return the reply. Never raises for what the service does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event and when its last byte came, from the start of the request."""
+
+    at_ms: float
+    name: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReply:
+    """A whole event stream: ``first_byte_ms`` of the body, its events (bounded), its end."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    events: tuple[Event, ...]
+    first_byte_ms: float | None
+    end_ms: float
+    body_start: str = ""
+    failure: Failure | None = None
+
+
+class Sse(Protocol):
+    """Reads server-sent events and when they came."""
+
+    async def read(self, request: Request, *, timeout_s: float = 30.0) -> StreamReply:
+        """Read until the stream ends or ``timeout_s`` is over. Never raises for what the service does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one question, by whichever declared route was asked.
+
+    ``good``: a good status, the declared shape, and a non-empty text. ``cached`` is None where the target
+    declares no marker. ``problem`` says in words why an answer is not good.
+    """
+
+    route: Literal["ask", "stream"]
+    good: bool
+    status: int | None
+    text: str
+    cached: bool | None
+    elapsed_ms: float
+    problem: str = ""
+    failure: Failure | None = None
+
+
+class Questions(Protocol):
+    """Asks the declared business question; falls back on the declared stream where ``[ask]`` is broken."""
+
+    async def route(self) -> Literal["ask", "stream"] | None:
+        """The declared route that answers a question just now (``ask`` first), or None."""
+
+    async def ask(
+        self,
+        prompt: str,
+        *,
+        route: Literal["ask", "stream"] = "ask",
+        user: str = "",
+        session: str = "",
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        """Ask one question. Never raises for what the service does."""
+
+    def curl(self, prompt: str, *, route: Literal["ask", "stream"] = "ask") -> str:
+        """The same question as a curl line, secrets as ``$ENV_NAME``."""
+
+
+class Prompts(Protocol):
+    """Questions, random per run, so that a service cannot be tuned to them."""
+
+    def fresh(self, count: int) -> list[str]:
+        """Never-seen questions that differ in whole words."""
+
+    def repeats(self, distinct: int) -> list[str]:
+        """``distinct`` questions of the declared repeat mix, made new for this run by added words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """A closed-model scenario: ``users`` ask, wait for the answer, think, and ask again."""
+
+    scenario: str
+    users: int
+    duration_s: float
+    prompts: Sequence[str]
+    route: Literal["ask", "stream"] = "ask"
+    fresh_share: float = 0.0
+    warmup_s: float = 0.0
+    think_time_ms: float = 100.0
+    min_requests: int = 0
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSummary:
+    """One scenario's figures, over every sample. Latencies are over answered requests, in ms.
+
+    ``failures`` maps a FailureKind to its count, ``failure_examples`` to one example. ``marked`` counts
+    the replies whose cache marker could be read. Percentiles are None without a single answer.
+    """
+
+    scenario: str
+    users: int
+    total_requests: int
+    successful: int
+    failed: int
+    duration_s: float
+    requests_per_second: float
+    cached: int
+    marked: int
+    mean_ms: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    min_ms: float | None
+    max_ms: float | None
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    received_bytes: int
+    failures: Mapping[str, int]
+    failure_examples: Mapping[str, str]
+    validity: Literal["valid", "suspect", "invalid"] = "valid"
+    validity_reasons: tuple[str, ...] = ()
+
+
+class Load(Protocol):
+    """Greenlight's own load driver."""
+
+    async def run(self, plan: LoadPlan) -> LoadSummary:
+        """Run the scenario to its end; samples are kept by the run, the summary is returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisCounters:
+    """Counters of a Redis at one moment. ``lookups`` counts data commands, not PING, INFO, AUTH and such."""
+
+    run_id: str
+    uptime_s: int
+    keyspace_hits: int
+    keyspace_misses: int
+    data_commands: int
+
+
+class Redis(Protocol):
+    """Reads the declared Redis. Raises InstrumentFailure when it cannot be reached or read."""
+
+    async def ping_ms(self, count: int) -> list[float]:
+        """Round trips of PING, each on a fresh connection, in ms."""
+
+    async def counters(self) -> RedisCounters:
+        """The counters now, without the effect of this instrument's own commands."""
+
+
+class Upstream(Protocol):
+    """Reads the declared meter of the paid upstream."""
+
+    async def calls(self) -> float:
+        """Calls so far. Raises InstrumentFailure when the meter cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFact:
+    """One process: ``root_pid`` is the topmost ancestor with the same command (a worker's master)."""
+
+    pid: int
+    root_pid: int
+    started_at: float
+    command: str
+    ports: tuple[int, ...]
+
+
+class Processes(Protocol):
+    """Looks at the processes of this host; empty where the target is elsewhere."""
+
+    def listening(self, port: int) -> list[ProcessFact]:
+        """Processes that listen on ``port``."""
+
+    def same_program(self, fact: ProcessFact) -> list[ProcessFact]:
+        """Other process trees that run the same command line and listen on some port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of the service's OpenAPI with a body built from its schema and examples."""
+
+    method: str
+    path: str
+    summary: str
+    body: Any | None
+    content_type: str | None
+    streams: bool
+    prompt_field: str | None = None
+
+
+class OpenApi(Protocol):
+    """Reads the service's OpenAPI document. Raises InstrumentFailure when there is none."""
+
+    async def operations(self) -> list[Operation]:
+        """All operations of all documents found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One reading of a metrics page. ``labels`` maps a label name to its distinct values (bounded)."""
+
+    url: str
+    status: int | None
+    content_type: str
+    families: Mapping[str, str]
+    series: int
+    labels: Mapping[str, tuple[str, ...]]
+    parse_error: str = ""
+    failure: Failure | None = None
+
+
+class Metrics(Protocol):
+    """Scrapes the declared metrics route."""
+
+    async def scrape(self) -> Scrape:
+        """Read the page. Never raises for what the service does."""
+
+
+class Faults(Protocol):
+    """Levers. Whatever happens, what was broken is restored."""
+
+    def ways(self, lever: str) -> tuple[str, ...]:
+        """The ways in which ``lever`` can break its dependency; empty where it is not declared."""
+
+    def broken(self, lever: str, way: str) -> AbstractAsyncContextManager[None]:
+        """Break within ``async with``, restore on leaving it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How long to measure. ``quick`` is for a developer, ``standard`` for a release, ``deep`` for a night."""
+
+    name: Literal["quick", "standard", "deep"]
+    scenario_s: float
+    min_requests: int
+    samples: int
+    outage_s: float
+    deadline_factor: float
+
+
+class Instruments(Protocol):
+    """All instruments of a run. One that ``CHECK.needs`` does not name raises InstrumentFailure."""
+
+    profile: Profile
+    random: Random
+    prompts: Prompts
+    http: Http
+    sse: Sse
+    questions: Questions
+    load: Load
+    redis: Redis
+    upstream: Upstream
+    processes: Processes
+    openapi: OpenApi
+    metrics: Metrics
+    faults: Faults
+
+    def say(self, text: str) -> None:
+        """Tell whoever watches the run what happens now."""

@@ -1,0 +1,428 @@
+"""What to assess: the shape of a target file, and how a request is filled in and a reply is read.
+
+Everything here is pure. Only ``url`` is needed; what is left out cannot be measured, and the finding then
+names the key to add. Loading from disk, discovery and secrets live in app/targets.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, quote_plus, urljoin, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+PLACEHOLDER = re.compile(r"\{(prompt|user|session|nonce)\}")
+HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, ready to send. ``url`` is absolute or a path of the target."""
+
+    method: str = "GET"
+    url: str = "/"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Table(BaseModel):
+    """A table of the target file: strict, frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Marker(Table):
+    """How a reply shows something: in a ``header`` or at a ``json`` path, by value, presence or absence."""
+
+    header: str | None = None
+    json_path: str | None = Field(default=None, alias="json")
+    equals: str | int | float | bool | None = None
+    present: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Marker:
+        if (self.header is None) == (self.json_path is None):
+            raise ValueError("needs exactly one of `header` and `json`")
+        if (self.equals is None) == (self.present is None):
+            raise ValueError("needs exactly one of `equals` and `present`")
+        return self
+
+    def shown(self, headers: Mapping[str, str], document: object) -> bool:
+        """Whether the reply shows it. ``headers`` has lower-case names; ``document`` is the parsed body."""
+        if self.header is not None:
+            found: object = headers.get(self.header.lower())
+        else:
+            found = at_path(document, self.json_path or "")
+        if self.present is not None:
+            return (found is not None) is self.present
+        if isinstance(self.equals, str) or self.header is not None:
+            return found is not None and str(found).casefold() == str(self.equals).casefold()
+        return found is not None and type(found) is type(self.equals) and found == self.equals
+
+
+def _clean_method(method: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{3,10}", method):
+        raise ValueError(f"{method!r} is not an HTTP method")
+    return method.upper()
+
+
+def _clean_place(place: str) -> str:
+    if not place.startswith(("/", "http://", "https://")):
+        raise ValueError(f"{place!r} is neither a path that starts with / nor an http(s) URL")
+    return place
+
+
+def _clean_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not HEADER_NAME.match(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if any(ord(character) < 32 and character != "\t" for character in value):
+            raise ValueError(f"the value of header {name!r} holds a control character")
+    return headers
+
+
+Method = Annotated[str, AfterValidator(_clean_method)]
+Place = Annotated[str, AfterValidator(_clean_place)]
+Headers = Annotated[dict[str, str], AfterValidator(_clean_headers)]
+Body = dict[str, Any] | list[Any] | str
+
+
+class Call(Table):
+    """A request template. A table or list ``body`` is sent as JSON; a string is sent as it stands.
+
+    ``{prompt} {user} {session} {nonce}`` are filled in and escaped for where they stand.
+    """
+
+    method: Method = "POST"
+    path: Place
+    headers: Headers = {}
+    body: Body = ""
+    idempotency_header: str | None = None
+
+    def render(self, **values: str) -> Request:
+        """Fill the template. Values: ``prompt``, ``user``, ``session``, ``nonce``; a missing one is empty.
+
+        The nonce is also the idempotency key, where a header for one is declared.
+        """
+        headers = {name: _fill(text, values, _in_header) for name, text in self.headers.items()}
+        kind = next((text for name, text in headers.items() if name.lower() == "content-type"), None)
+        if isinstance(self.body, str):
+            body = _fill(self.body, values, _escape_for(kind)).encode()
+            if body and kind is None:
+                headers["Content-Type"] = (
+                    "application/json" if self.body.lstrip()[:1] in "{[" else "text/plain"
+                )
+        else:
+            body = json.dumps(_fill_deep(self.body, values), ensure_ascii=False).encode()
+            if kind is None:
+                headers["Content-Type"] = "application/json"
+        if self.idempotency_header:
+            headers[self.idempotency_header] = _in_header(values.get("nonce", ""))
+        return Request(self.method, _fill(self.path, values, quote), headers, body)
+
+
+def _fill(text: str, values: Mapping[str, str], escape: Any) -> str:
+    return PLACEHOLDER.sub(lambda match: escape(values.get(match[1], "")), text)
+
+
+def _fill_deep(node: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(node, str):
+        return _fill(node, values, str)
+    if isinstance(node, list):
+        return [_fill_deep(item, values) for item in node]
+    if isinstance(node, dict):
+        return {key: _fill_deep(item, values) for key, item in node.items()}
+    return node
+
+
+def _in_header(value: str) -> str:
+    return "".join(character for character in value if 32 <= ord(character) < 127)
+
+
+def _in_json(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def _escape_for(content_type: str | None) -> Any:
+    kind = (content_type or "json").lower()
+    if "x-www-form-urlencoded" in kind:
+        return quote_plus
+    return _in_json if "json" in kind else str
+
+
+def at_path(document: object, path: str) -> object:
+    """Look up a dotted path (``choices.0.message.content``); None where there is nothing."""
+    node = document
+    for part in path.split(".") if path else []:
+        if isinstance(node, dict):
+            node = node.get(part)
+        elif isinstance(node, list) and part.lstrip("-").isdigit() and -len(node) <= int(part) < len(node):
+            node = node[int(part)]
+        else:
+            return None
+    return node
+
+
+class Ask(Call):
+    """``[ask]``: the business request, and how its reply is read."""
+
+    answer: str | None = None
+    good_statuses: tuple[int, ...] = (200, 201)
+    cached: Marker | None = None
+
+
+class Stream(Call):
+    """``[stream]``: the streaming request; where the token text is, and what ends the stream.
+
+    ``token`` is a path into an event's JSON data ("" or absent: the data is the text itself). The stream
+    ends with an event named ``end_event``, or whose data is ``end_data``, or at a JSON path that is there.
+    """
+
+    token: str | None = None
+    end_event: str | None = None
+    end_data: str | None = None
+    end_json: str | None = None
+    cached: Marker | None = None
+
+    def render(self, **values: str) -> Request:
+        """Fill the template and ask for an event stream."""
+        request = super().render(**values)
+        headers = {"Accept": "text/event-stream", **request.headers}
+        return Request(request.method, request.url, headers, request.body)
+
+    def ends(self, event: str, data: str) -> bool:
+        """Whether this event says that the stream is complete."""
+        if self.end_event is not None and event == self.end_event:
+            return True
+        if self.end_data is not None and data.strip() == self.end_data:
+            return True
+        return self.end_json is not None and at_path(_json_or_none(data), self.end_json) is not None
+
+    def text(self, event: str, data: str) -> str:
+        """Token text of one event; "" for a role-only, empty or terminal event."""
+        if self.ends(event, data):
+            return ""
+        if not self.token:
+            return data
+        found = at_path(_json_or_none(data), self.token)
+        return found if isinstance(found, str) else ""
+
+
+def _json_or_none(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+class Health(Table):
+    """``[health]``: health, readiness and metrics routes, and where an instance or build id is."""
+
+    liveness: Place | None = None
+    readiness: Place | None = None
+    metrics: Place | None = None
+    headers: Headers = {}
+    healthy: Marker | None = None
+    instance: Marker | None = None
+    rolling_deploy: bool = False
+
+
+class Prompts(Table):
+    """``[prompts]``: the questions that users repeat."""
+
+    repeat: tuple[str, ...] = (
+        "What is your refund policy?",
+        "Tell me about shipping",
+        "How do I return items?",
+        "Which payment methods do you accept?",
+        "What are your business hours?",
+        "Where is my order?",
+        "How do I change my address?",
+        "Do you ship abroad?",
+    )
+
+
+class Objectives(Table):
+    """``[objectives]``: the team's own limits. Each wins over the rubric's limit of the same meaning."""
+
+    success_ratio: float | None = Field(default=None, gt=0, le=1)
+    mean_latency_ms: float | None = Field(default=None, gt=0)
+    hit_ratio: float | None = Field(default=None, gt=0, le=1)
+    health_p95_ms: float | None = Field(default=None, gt=0)
+    first_token_p10_ms: float | None = Field(default=None, gt=0)
+    first_token_median_ms: float | None = Field(default=None, gt=0)
+    cache_ping_p95_ms: float | None = Field(default=None, gt=0)
+    cache_speedup: float | None = Field(default=None, gt=1)
+    calls_avoided_ratio: float | None = Field(default=None, gt=0, le=1)
+    answer_within_s: float | None = Field(default=None, gt=0)
+
+
+class Redis(Table):
+    """``[redis]``: the cache's server. ``url`` may hold ``${ENV_NAME}``; ``key_prefix`` is this service's."""
+
+    url: str
+    key_prefix: str = ""
+
+
+class Count(Table):
+    """Where a running count is read: a JSON value (``json``) or a Prometheus ``metric`` at ``url``."""
+
+    url: Place
+    json_path: str | None = Field(default=None, alias="json")
+    metric: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Count:
+        if (self.json_path is None) == (self.metric is None):
+            raise ValueError("needs exactly one of `json` and `metric`")
+        return self
+
+
+class Upstream(Table):
+    """``[upstream]``: the paid service behind this one, where its calls are counted."""
+
+    calls: Count
+
+
+class Cost(Table):
+    """``[cost]``: what a paid call costs, to project a saving to a month."""
+
+    price_per_call_usd: float = Field(gt=0)
+    calls_per_question: float = Field(default=1, gt=0)
+    questions_per_day: float = Field(gt=0)
+
+
+Way = Literal["refuse", "hang", "errors", "slow", "reset"]
+
+
+class Lever(Table):
+    """``[levers.NAME]``: what breaks and restores one dependency.
+
+    ``toxiproxy`` needs ``api`` and ``proxy``; ``command`` needs ``break`` and ``restore``.
+    """
+
+    kind: Literal["toxiproxy", "command"]
+    ways: tuple[Way, ...] = ("refuse",)
+    api: str | None = None
+    proxy: str | None = None
+    break_command: tuple[str, ...] | None = Field(default=None, alias="break")
+    restore_command: tuple[str, ...] | None = Field(default=None, alias="restore")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Lever:
+        if self.kind == "toxiproxy" and not (self.api and self.proxy):
+            raise ValueError("a toxiproxy lever needs `api` and `proxy`")
+        if self.kind == "command" and not (self.break_command and self.restore_command):
+            raise ValueError("a command lever needs `break` and `restore`")
+        return self
+
+
+class StateProbe(Table):
+    """Where a party of the transaction shows its state as JSON; ``ignore`` lists paths that may change."""
+
+    name: str
+    url: Place
+    headers: Headers = {}
+    ignore: tuple[str, ...] = ()
+
+
+class Step(Table):
+    """One step of the transaction, and the lever (with its way) that makes it fail."""
+
+    name: str
+    lever: str
+    way: Way = "refuse"
+
+
+class Transaction(Call):
+    """``[transaction]``: a multi-step request, its steps, and the state of every party."""
+
+    good_statuses: tuple[int, ...] = (200, 201)
+    settle_s: float = Field(default=2.0, gt=0, le=60)
+    state: tuple[StateProbe, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
+class Waiver(Table):
+    """``[[waivers]]``: an accepted failure. It earns nothing, lifts the cap, and ends by itself.
+
+    ``until`` is an ISO date; a malformed one counts as ended.
+    """
+
+    check: str
+    reason: str
+    owner: str
+    approver: str
+    until: str
+
+
+class Claim(Table):
+    """``[[claims]]``: what the team says, tied to the value that ``check`` measures.
+
+    ``check = "score"`` ties it to the score itself.
+    """
+
+    text: str
+    check: str
+    value: float
+    better: Literal["higher", "lower"] = "higher"
+
+
+class Target(Table):
+    """A service to assess. ``key`` is the name of its file and of its history."""
+
+    key: str = "service"
+    url: str
+    name: str = ""
+    team: str = ""
+    public: bool = False
+    allow_faults: bool = False
+    ask: Ask | None = None
+    stream: Stream | None = None
+    health: Health = Health()
+    prompts: Prompts = Prompts()
+    objectives: Objectives = Objectives()
+    redis: Redis | None = None
+    upstream: Upstream | None = None
+    cost: Cost | None = None
+    levers: dict[str, Lever] = {}
+    transaction: Transaction | None = None
+    waivers: tuple[Waiver, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    plugins: dict[str, dict[str, Any]] = {}
+    guessed: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _sound(self) -> Target:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url {self.url!r} is not an http(s) URL with a host")
+        for step in self.transaction.steps if self.transaction else ():
+            if step.lever not in self.levers:
+                raise ValueError(f"transaction step {step.name!r} names lever {step.lever!r}, not declared")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The host that is assessed, without port."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port that is assessed."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def title(self) -> str:
+        """The name people read."""
+        return self.name or self.host
+
+    def absolute(self, place: str) -> str:
+        """Full URL of a path of this target, or ``place`` itself where it is a URL already."""
+        base = self.url if self.url.endswith("/") else self.url + "/"
+        return place if place.startswith(("http://", "https://")) else urljoin(base, place.lstrip("/"))
