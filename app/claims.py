@@ -1,4 +1,4 @@
-"""What the team says of its service: claims beside their measured values, and waivers while they last. Pure."""
+"""What the team says of its service: claims beside measured values, and waivers while they last. Pure."""
 
 from __future__ import annotations
 
