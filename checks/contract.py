@@ -29,6 +29,7 @@ from checks.instruments import (
     Scrape,
     StreamReply,
 )
+from checks.numbers import percentile, wilson_interval
 from checks.target import Call, Request, Target, at_path
 from checks.wording import plural, show
 
@@ -59,8 +60,10 @@ __all__ = [
     "at_path",
     "curve_share",
     "objective",
+    "percentile",
     "plural",
     "show",
+    "wilson_interval",
 ]
 
 
@@ -80,7 +83,9 @@ class Check:
     ``failure_title`` is the present-tense fact when it fails. ``does`` says what it will do to the service.
     ``measures`` follows the value on a page ("of repeated questions came from the cache").
     ``needs`` names instruments (``http``, ``redis``, ``load`` ...) and target keys that must be declared
-    (``target.ask``, ``target.levers.cache``). ``deadline_s`` and ``typical_s`` are for the quick profile.
+    (``target.ask``, ``target.levers.cache``). An instrument with a trailing ``?`` (``redis?``) is optional:
+    where the target declares none, using it raises InstrumentFailure and the check goes on without.
+    ``deadline_s`` and ``typical_s`` are for the quick profile.
     ``hostile`` marks an active check that may break the service, so it runs after the load checks.
     """
 
