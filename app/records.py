@@ -118,12 +118,25 @@ class ClaimState(Record):
     verdict: Literal["verified", "refuted", "not measured"]
 
 
+class BandMark(Record):
+    """From which score, and with which coverage, a verdict may be given."""
+
+    verdict: Verdict
+    from_score: float
+    min_coverage: float
+
+
 class RubricRef(Record):
-    """Which rubric scored a run."""
+    """Which rubric scored a run, with its scale, so that a run can be shown where the rubric is not at hand.
+
+    ``bands`` stand from worst to best; ``grades`` maps a letter to the score it begins at.
+    """
 
     name: str
     version: int
     sha256: str
+    bands: tuple[BandMark, ...] = ()
+    grades: dict[str, float] = {}
 
 
 class Scorecard(Record):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import paths
-from app.records import RubricRef, Severity, Verdict
+from app.records import BandMark, RubricRef, Severity, Verdict
 from checks import LoadedCheck, all_checks
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -67,7 +67,10 @@ class Rubric(_Strict):
     @property
     def ref(self) -> RubricRef:
         """What a run keeps of the rubric that scored it."""
-        return RubricRef(name=self.name, version=self.version, sha256=self.sha256)
+        bands = tuple(BandMark(**band.model_dump()) for band in self.bands)
+        return RubricRef(
+            name=self.name, version=self.version, sha256=self.sha256, bands=bands, grades=self.grades
+        )
 
     def grade(self, score: float) -> str:
         """The letter of a score."""
