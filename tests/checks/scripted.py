@@ -1,0 +1,435 @@
+"""Instruments that answer from a script, for tests of checks: no network, no waiting, no patched imports.
+
+``measure(module, target, instruments)`` runs a check as the engine does: gather, evidence to JSON and back,
+judge. It fails the test where the rebuilt evidence is judged differently, so every test covers rescoring.
+What a script does not give behaves as an instrument that the target does not declare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from checks import LoadedCheck, all_checks
+from checks.contract import (
+    Answer,
+    Check,
+    Failure,
+    FailureKind,
+    Finding,
+    InstrumentFailure,
+    LoadPlan,
+    LoadSummary,
+    Operation,
+    ProcessFact,
+    Profile,
+    RedisCounters,
+    Reply,
+    Request,
+    Scrape,
+    StreamReply,
+    Target,
+    thresholds_for,
+)
+
+Route = Literal["ask", "stream"]
+NAMES = ("http", "sse", "questions", "load", "redis", "upstream", "processes", "openapi", "metrics", "faults")
+TINY = Profile("quick", scenario_s=0.2, min_requests=5, samples=20, outage_s=0.05, deadline_factor=1)
+
+
+def a_target(**changes: Any) -> Target:
+    """A target that declares nearly everything; ``changes`` replace top-level keys (None removes one)."""
+    document: dict[str, Any] = {
+        "url": "http://127.0.0.1:1",
+        "allow_faults": True,
+        "ask": {
+            "path": "/api/chat",
+            "body": {"message": "{prompt}"},
+            "answer": "answer",
+            "cached": {"json": "metadata.from_cache", "equals": True},
+        },
+        "stream": {"path": "/api/stream", "body": {"message": "{prompt}"}, "end_event": "done"},
+        "health": {"liveness": "/health", "metrics": "/metrics"},
+        "redis": {"url": "redis://127.0.0.1:2/0"},
+        "upstream": {"calls": {"url": "http://127.0.0.1:3/meter", "json": "calls"}},
+        "levers": {
+            "cache": {"kind": "toxiproxy", "api": "http://127.0.0.1:4", "proxy": "cache", "ways": ["refuse"]},
+            "upstream": {"kind": "toxiproxy", "api": "http://127.0.0.1:4", "proxy": "up", "ways": ["hang"]},
+        },
+    }
+    document |= changes
+    return Target.model_validate({key: value for key, value in document.items() if value is not None})
+
+
+class Undeclared:
+    """Stands for an instrument that the target declares nothing for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, use: str) -> Any:
+        raise InstrumentFailure(f"No {self._name} is declared.", missing=self._name)
+
+
+ScriptedReply = Reply | Sequence[Reply] | Callable[[Request], Reply]
+
+
+class ScriptedHttp:
+    """Replies by method and path: one for good, several in turn (the last stays), or a function."""
+
+    def __init__(self, replies: Mapping[tuple[str, str], ScriptedReply]) -> None:
+        self.replies = dict(replies)
+        self.sent: list[Request] = []
+
+    async def send(
+        self, request: Request, *, timeout_s: float = 10.0, fresh_connection: bool = False
+    ) -> Reply:
+        earlier = sum((r.method, r.url) == (request.method, request.url) for r in self.sent)
+        self.sent.append(request)
+        scripted = self.replies.get((request.method, request.url))
+        if scripted is None:
+            return Reply(request.url, 404, body=b'{"detail": "not found"}')
+        if isinstance(scripted, Reply):
+            return scripted
+        return scripted(request) if callable(scripted) else scripted[min(earlier, len(scripted) - 1)]
+
+
+class ScriptedSse:
+    """Streams in turn (the last stays), or a function of the request."""
+
+    def __init__(self, replies: Sequence[StreamReply] | Callable[[Request], StreamReply]) -> None:
+        self.replies = replies
+        self.sent: list[Request] = []
+
+    async def read(self, request: Request, *, timeout_s: float = 30.0) -> StreamReply:
+        self.sent.append(request)
+        if callable(self.replies):
+            return self.replies(request)
+        return self.replies[min(len(self.sent), len(self.replies)) - 1]
+
+
+class ScriptedQuestions:
+    """Answers through a function of prompt and route; ``working`` is the route that answers."""
+
+    def __init__(self, answer: Callable[[str, Route], Answer], *, working: Route | None = "ask") -> None:
+        self.answer = answer
+        self.working = working
+        self.asked: list[str] = []
+
+    async def route(self) -> Route | None:
+        return self.working
+
+    async def ask(
+        self,
+        prompt: str,
+        *,
+        route: Route = "ask",
+        user: str = "",
+        session: str = "",
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        self.asked.append(prompt)
+        await asyncio.sleep(0)  # as a real request does, let other users go on
+        return self.answer(prompt, route)
+
+    def curl(self, prompt: str, *, route: Route = "ask") -> str:
+        return f"curl -s http://127.0.0.1:1/{route} -d '{prompt}'"
+
+
+class ScriptedLoad:
+    """Summaries through a function of the plan."""
+
+    def __init__(self, summarise: Callable[[LoadPlan], LoadSummary]) -> None:
+        self.summarise = summarise
+        self.plans: list[LoadPlan] = []
+
+    async def run(self, plan: LoadPlan) -> LoadSummary:
+        self.plans.append(plan)
+        return self.summarise(plan)
+
+
+class ScriptedRedis:
+    """PING times, and counters through a function. An InstrumentFailure in their place is raised."""
+
+    def __init__(
+        self,
+        *,
+        pings_ms: Sequence[float] | InstrumentFailure = (),
+        counters: Callable[[], RedisCounters] | InstrumentFailure | None = None,
+    ) -> None:
+        self.pings_ms = pings_ms
+        self.count = counters
+
+    async def ping_ms(self, count: int) -> list[float]:
+        if isinstance(self.pings_ms, InstrumentFailure):
+            raise self.pings_ms
+        return list(self.pings_ms)
+
+    async def counters(self) -> RedisCounters:
+        if self.count is None or isinstance(self.count, InstrumentFailure):
+            raise self.count or InstrumentFailure("This script has no counters.")
+        return self.count()
+
+
+class ScriptedUpstream:
+    """The meter through a function, or an InstrumentFailure that is raised."""
+
+    def __init__(self, calls: Callable[[], float] | InstrumentFailure) -> None:
+        self.read = calls
+
+    async def calls(self) -> float:
+        if isinstance(self.read, InstrumentFailure):
+            raise self.read
+        return self.read()
+
+
+class ScriptedFaults:
+    """Levers that note what they do in ``events``; ``cut`` is (lever, way) while something is broken."""
+
+    def __init__(
+        self, ways: Mapping[str, tuple[str, ...]], *, refusal: InstrumentFailure | None = None
+    ) -> None:
+        self.declared = dict(ways)
+        self.refusal = refusal
+        self.cut: tuple[str, str] | None = None
+        self.events: list[str] = []
+
+    def ways(self, lever: str) -> tuple[str, ...]:
+        return self.declared.get(lever, ())
+
+    def broken(self, lever: str, way: str) -> AbstractAsyncContextManager[None]:
+        return self._broken(lever, way)
+
+    @asynccontextmanager
+    async def _broken(self, lever: str, way: str) -> AsyncIterator[None]:
+        if self.refusal:
+            raise self.refusal
+        self.cut = (lever, way)
+        self.events.append(f"broke {lever} {way}")
+        try:
+            yield
+        finally:
+            self.cut = None
+            self.events.append(f"restored {lever} {way}")
+
+
+class ScriptedMetrics:
+    """Scrapes in turn; the last stays."""
+
+    def __init__(self, scrapes: Sequence[Scrape]) -> None:
+        self.scrapes = list(scrapes)
+
+    async def scrape(self) -> Scrape:
+        return self.scrapes.pop(0) if len(self.scrapes) > 1 else self.scrapes[0]
+
+
+class ScriptedProcesses:
+    """Processes by port, and other trees of the same program by pid."""
+
+    def __init__(
+        self,
+        listening: Mapping[int, Sequence[ProcessFact]],
+        same_program: Mapping[int, Sequence[ProcessFact]] | None = None,
+    ) -> None:
+        self.ports = listening
+        self.others = same_program or {}
+
+    def listening(self, port: int) -> list[ProcessFact]:
+        return list(self.ports.get(port, ()))
+
+    def same_program(self, fact: ProcessFact) -> list[ProcessFact]:
+        return list(self.others.get(fact.pid, ()))
+
+
+class ScriptedOpenApi:
+    """Operations, or an InstrumentFailure that is raised."""
+
+    def __init__(self, operations: Sequence[Operation] | InstrumentFailure) -> None:
+        self.found = operations
+
+    async def operations(self) -> list[Operation]:
+        if isinstance(self.found, InstrumentFailure):
+            raise self.found
+        return list(self.found)
+
+
+class ScriptedPrompts:
+    """Numbered questions; no two are the same in one instrument."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def fresh(self, count: int) -> list[str]:
+        return [f"Never-seen question {self._next()}?" for _ in range(count)]
+
+    def repeats(self, distinct: int) -> list[str]:
+        return [f"Repeated question {self._next()}?" for _ in range(distinct)]
+
+    def _next(self) -> int:
+        self.given += 1
+        return self.given
+
+
+class ScriptedInstruments:
+    """All instruments of a run; those not given are undeclared. ``said`` keeps what was told to the run."""
+
+    def __init__(self, *, profile: Profile = TINY, seed: int = 1, **given: Any) -> None:
+        self.profile = profile
+        self.random = Random(seed)
+        self.prompts = given.pop("prompts", None) or ScriptedPrompts()
+        self.said: list[str] = []
+        unknown = set(given) - set(NAMES)
+        assert not unknown, f"no instruments are named {unknown}"
+        for name in NAMES:
+            setattr(self, name, given.get(name) or Undeclared(name))
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def loaded(check_id: str) -> LoadedCheck:
+    """A check of this project by its id."""
+    return all_checks()[check_id]
+
+
+def gather(module: ModuleType, target: Target, instruments: Any) -> Any:
+    """The evidence of a check, gathered in a loop of its own within its deadline."""
+    about: Check = module.CHECK
+
+    async def within_deadline() -> Any:
+        async with asyncio.timeout(about.deadline_s):
+            return await module.gather(target, instruments)
+
+    return asyncio.run(within_deadline())
+
+
+def judge(module: ModuleType, evidence: Any, target: Target | None = None, **overrides: float) -> Finding:
+    """Judge ``evidence`` twice, once rebuilt from its JSON, and return the finding if both are the same."""
+    thresholds = thresholds_for(module.Thresholds, overrides, target or a_target())
+    assert isinstance(evidence, module.Evidence)
+    finding: Finding = module.judge(evidence, thresholds)
+    stored = json.dumps(dataclasses.asdict(evidence), allow_nan=False)
+    again: Finding = module.judge(TypeAdapter(module.Evidence).validate_json(stored), thresholds)
+    assert again == finding, "rebuilt from JSON, the same evidence is judged differently"
+    return finding
+
+
+def measure(module: ModuleType, target: Target, instruments: Any, **overrides: float) -> Finding:
+    """Run a check as the engine does; ``overrides`` are thresholds as the rubric gives them."""
+    return judge(module, gather(module, target, instruments), target, **overrides)
+
+
+def an_answer(text: str = "Within 30 days.", **changes: Any) -> Answer:
+    """A good answer of the ask route after 300 ms; ``changes`` replace its fields."""
+    fields: dict[str, Any] = {
+        "route": "ask",
+        "good": True,
+        "status": 200,
+        "text": text,
+        "cached": None,
+        "elapsed_ms": 300.0,
+    }
+    return Answer(**fields | changes)
+
+
+def a_bad_answer(status: int | None = 500, problem: str = "", **changes: Any) -> Answer:
+    """An answer that is not good: ``status`` instead of a good one, or a time-out where it is None."""
+    kind = FailureKind.TIMEOUT if status is None else FailureKind.STATUS
+    problem = problem or (f"status {status}" if status else "no reply in time")
+    fields: dict[str, Any] = {
+        "good": False,
+        "status": status,
+        "problem": problem,
+        "failure": Failure(kind, problem),
+    }
+    return an_answer("", **fields | changes)
+
+
+def a_summary(plan: LoadPlan, **changes: Any) -> LoadSummary:
+    """A scenario in which 100 requests were answered well, 90 of them from the cache."""
+    fields: dict[str, Any] = {
+        "scenario": plan.scenario,
+        "users": plan.users,
+        "total_requests": 100,
+        "successful": 100,
+        "failed": 0,
+        "duration_s": plan.duration_s,
+        "requests_per_second": 100 / plan.duration_s,
+        "cached": 90,
+        "marked": 100,
+        "mean_ms": 40.0,
+        "p50_ms": 5.0,
+        "p90_ms": 6.0,
+        "p95_ms": 310.0,
+        "p99_ms": 420.0,
+        "min_ms": 2.0,
+        "max_ms": 500.0,
+        "ttft_p50_ms": None,
+        "ttft_p99_ms": None,
+        "received_bytes": 20_000,
+        "failures": {},
+        "failure_examples": {},
+    }
+    return LoadSummary(**fields | changes)
+
+
+@dataclass
+class ChatModel:
+    """A chat service in memory, with a cache, a Redis that counts and a meter: what cache checks look at.
+
+    ``caches``: repeats are answered from the cache. ``marks``: None for no marker, else what a reply says
+    (``"truth"``, ``"hit"`` always, ``"seen"`` for every repeat even where it was not cached).
+    ``uses_redis``: looks up Redis. ``calls_per_question``: upstream calls of one uncached answer.
+    ``broken(prompt)`` gives a bad answer instead, where it returns one.
+    """
+
+    caches: bool = True
+    marks: Literal["truth", "hit", "seen"] | None = "truth"
+    uses_redis: bool = True
+    calls_per_question: float = 1
+    cold_ms: float = 300.0
+    warm_ms: float = 4.0
+    broken: Callable[[str], Answer | None] = lambda prompt: None
+    seen: set[str] = field(default_factory=set)
+    calls: float = 0
+    hits: int = 1000
+    misses: int = 500
+    commands: int = 5000
+    run_id: str = "first"
+
+    def answer(self, prompt: str, route: Route = "ask") -> Answer:
+        bad = self.broken(prompt)
+        if bad is not None:
+            return bad
+        repeat = prompt in self.seen
+        self.seen.add(prompt)
+        hit = repeat and self.caches
+        self.calls += 0 if hit else self.calls_per_question
+        if self.uses_redis:
+            self.commands += 1 if hit else 2
+            self.hits, self.misses = self.hits + hit, self.misses + (not hit)
+        says = {None: None, "truth": hit, "hit": True, "seen": repeat}[self.marks]
+        return an_answer(
+            f"About {prompt}", route=route, cached=says, elapsed_ms=self.warm_ms if hit else self.cold_ms
+        )
+
+    def counters(self) -> RedisCounters:
+        return RedisCounters(self.run_id, 60, self.hits, self.misses, self.commands)
+
+    def instruments(self, *, working: Route | None = "ask", **changes: Any) -> ScriptedInstruments:
+        """Questions, Redis and meter of this service; ``changes`` replace instruments."""
+        given: dict[str, Any] = {
+            "questions": ScriptedQuestions(self.answer, working=working),
+            "redis": ScriptedRedis(counters=self.counters),
+            "upstream": ScriptedUpstream(lambda: self.calls),
+        }
+        return ScriptedInstruments(**given | changes)
