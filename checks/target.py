@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, quote_plus, urljoin, urlsplit
@@ -111,7 +111,7 @@ class Call(Table):
         headers = {name: _fill(text, values, _in_header) for name, text in self.headers.items()}
         kind = next((text for name, text in headers.items() if name.lower() == "content-type"), None)
         if isinstance(self.body, str):
-            body = _fill(self.body, values, _escape_for(kind)).encode()
+            body = _fill(self.body, values, escape_for(kind)).encode()
             if body and kind is None:
                 headers["Content-Type"] = (
                     "application/json" if self.body.lstrip()[:1] in "{[" else "text/plain"
@@ -147,7 +147,8 @@ def _in_json(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)[1:-1]
 
 
-def _escape_for(content_type: str | None) -> Any:
+def escape_for(content_type: str | None) -> Callable[[str], str]:
+    """How a value is escaped in a body of this content type: as form, as JSON (also if unknown), or not."""
     kind = (content_type or "json").lower()
     if "x-www-form-urlencoded" in kind:
         return quote_plus
