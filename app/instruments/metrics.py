@@ -1,0 +1,123 @@
+"""Scrapes the declared metrics route, and parses Prometheus text or OpenMetrics, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from prometheus_client import parser as prometheus_text
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics
+
+from app.instruments.http import HttpProbe
+from checks.contract import InstrumentFailure, Reply, Request, Scrape, Target
+
+KEPT_BYTES = 5 << 20
+MAX_SERIES = 50_000
+MAX_LABEL_NAMES = 200
+MAX_LABEL_VALUES = 1_000
+MAX_VALUE_CHARS = 200
+TIMEOUT_S = 10.0
+ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+
+
+class MetricsPage:
+    """Reads ``[health] metrics`` with the target's health headers."""
+
+    def __init__(self, target: Target, http: HttpProbe) -> None:
+        self._target = target
+        self._http = http
+
+    async def scrape(self) -> Scrape:
+        """Read and parse the page. Raises InstrumentFailure only where no metrics route is declared."""
+        place = self._target.health.metrics
+        if place is None:
+            raise InstrumentFailure(
+                "No metrics route is declared. Add `[health] metrics` to the target file.",
+                missing="health.metrics",
+            )
+        request = Request("GET", place, {"Accept": ACCEPT, **self._target.health.headers})
+        reply = await self._http.send(request, timeout_s=TIMEOUT_S)
+        return scrape_of(reply)
+
+
+def scrape_of(reply: Reply) -> Scrape:
+    """What a reply says as a metrics page; ``parse_error`` says why it is none."""
+    kind = reply.headers.get("content-type", "")
+    page = _Page()
+    if reply.failure is None:
+        page.read(reply.text, kind)
+        if reply.truncated:
+            page.error = f"the page is larger than {len(reply.body) >> 20} MiB"
+    return Scrape(
+        url=reply.url,
+        status=reply.status,
+        content_type=kind,
+        families=page.families,
+        series=page.series,
+        labels={name: tuple(sorted(values)) for name, values in page.labels.items()},
+        parse_error=page.error,
+        failure=reply.failure,
+    )
+
+
+def metric_sum(reply: Reply, metric: str) -> float | None:
+    """The sum over all series of ``metric`` (with or without its ``_total``), None where there is none."""
+    names = {metric, f"{metric}_total"}
+    values = [
+        sample.value
+        for family in _families(reply.text, reply.headers.get("content-type", ""))
+        for sample in family.samples
+        if sample.name in names
+    ]
+    return sum(values) if values else None
+
+
+@dataclass
+class _Page:
+    families: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, set[str]] = field(default_factory=dict)
+    series: int = 0
+    error: str = ""
+
+    def read(self, text: str, content_type: str) -> None:
+        try:
+            for family in _families(text, content_type):
+                self._add(family)
+        except UnreadablePageError as error:
+            self.error = str(error)
+        if not self.series and not self.error:
+            self.error = "the page holds no series"
+
+    def _add(self, family: Metric) -> None:
+        self.families[family.name[:MAX_VALUE_CHARS]] = family.type
+        for sample in family.samples:
+            self.series += 1
+            for name, value in sample.labels.items():
+                if name not in self.labels and len(self.labels) == MAX_LABEL_NAMES:
+                    continue
+                values = self.labels.setdefault(name, set())
+                if len(values) < MAX_LABEL_VALUES:
+                    values.add(value[:MAX_VALUE_CHARS])
+
+
+class UnreadablePageError(Exception):
+    """A page that is no metrics page; the message says where it stops being one."""
+
+
+def _families(text: str, content_type: str) -> Iterator[Metric]:
+    """Parse, at most MAX_SERIES samples. Raises UnreadablePageError."""
+    parser = openmetrics if "openmetrics" in content_type.lower() else prometheus_text
+    try:
+        yield from parser.text_fd_to_metric_families(_bounded(text))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # what its parsers raise on garbage
+        raise UnreadablePageError(f"not a metrics page: {str(error)[:MAX_VALUE_CHARS]}") from error
+
+
+def _bounded(text: str) -> Iterable[str]:
+    samples = 0
+    for line in text.split("\n"):
+        samples += bool(line) and not line.startswith("#")
+        if samples > MAX_SERIES:
+            raise ValueError(f"more than {MAX_SERIES:,} series")
+        yield line + "\n"

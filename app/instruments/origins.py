@@ -1,0 +1,75 @@
+"""Where requests may go: the target, and the other places that its file declares. Nowhere else."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from app.instruments.references import names_in
+from checks.contract import Call, InstrumentFailure, Target
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port: what "the same place" means."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """The origin of an absolute http(s) URL. Raises InstrumentFailure for anything else."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+        except ValueError as error:
+            raise InstrumentFailure(f"{url[:200]!r} is not a URL: {error}.") from error
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise InstrumentFailure(f"{url[:200]!r} is not an http(s) URL with a host.")
+        return cls(parts.scheme, parts.hostname.lower(), port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine by its name or number alone; nothing is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")
+
+
+def declared_origins(target: Target) -> Mapping[Origin, frozenset[str]]:
+    """Every origin that the target declares, with the environment variables whose values it may receive."""
+    names: dict[Origin, frozenset[str]] = defaultdict(frozenset)
+    for place, texts in _places(target):
+        url = target.absolute(place)
+        names[Origin.of(url)] |= names_in(url, *texts)
+    return dict(names)
+
+
+def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
+    yield "/", ()
+    for call in (target.ask, target.stream, target.transaction):
+        if call is not None:
+            yield call.path, _texts(call)
+    for place in (target.health.liveness, target.health.readiness, target.health.metrics):
+        if place is not None:
+            yield place, target.health.headers.values()
+    if target.upstream is not None:
+        yield target.upstream.calls.url, ()
+    for probe in target.transaction.state if target.transaction else ():
+        yield probe.url, probe.headers.values()
+
+
+def _texts(call: Call) -> Iterator[str]:
+    yield from call.headers.values()
+    yield call.body if isinstance(call.body, str) else repr(call.body)

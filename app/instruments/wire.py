@@ -1,0 +1,310 @@
+"""One HTTP exchange with a hostile peer: sent only where it may go, redirects kept there, replies bounded.
+
+It uses httpx's transport without httpx's client: no cookies that change the next request, no proxies from the
+environment, no log line with a URL in it, and redirects that are judged before they are followed.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import quote, urljoin
+
+import httpx
+
+from app.instruments.origins import Origin
+from app.instruments.references import References
+from checks.contract import Failure, FailureKind, InstrumentFailure, Request
+from checks.target import escape_for
+
+USER_AGENT = "Greenlight/0.1 (readiness assessment)"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 5
+MAX_HEADERS = 200
+MAX_HEADER_CHARS = 8_192
+MAX_DETAIL_CHARS = 200
+PIECE_BYTES = 65_536
+KEEP_IDLE_S = 2.0  # below the idle time-outs of common servers (5 s), so that a reused connection is alive
+
+
+class NoReply(Exception):  # noqa: N818 - it carries a fact about the service, it is no bug
+    """The exchange broke; ``failure`` says how."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A reply whose body is still to be read. ``failure`` is set for a redirect that was not followed."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
+    failure: Failure | None = None
+
+
+class Wire:
+    """Sends requests to declared ``origins`` only, and methods that change something as ``may_change`` says.
+
+    ``origins`` maps each to the environment variables whose values may be sent there.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        origins: Mapping[Origin, frozenset[str]],
+        references: References,
+        may_change: Callable[[Origin], InstrumentFailure | None],
+    ) -> None:
+        self._base = base
+        self._origins = origins
+        self.references = references
+        self._may_change = may_change
+        self._transport: httpx.AsyncHTTPTransport | None = None
+        _tls()  # made here, or the first probe would be timed with it
+
+    async def aclose(self) -> None:
+        """Close the idle connections."""
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
+
+    @asynccontextmanager
+    async def exchange(self, request: Request, *, fresh_connection: bool = False) -> AsyncIterator[Arrival]:
+        """Send ``request``; its reply's body is read within ``async with``, from ``Arrival.pieces``.
+
+        The caller sets the deadline. Raises NoReply for what the service does, and InstrumentFailure for a
+        request that may not be sent, or cannot be.
+        """
+        outgoing = self._prepared(request)
+        async with AsyncExitStack() as stack:
+            try:
+                transport = self._kept() if not fresh_connection else _transport()
+                if fresh_connection:
+                    stack.push_async_callback(transport.aclose)
+                response, failure = await _follow(transport, outgoing)
+                stack.push_async_callback(response.aclose)
+                arrival = self._arrival(response, failure)
+                yield arrival
+            except _FAULTS as error:
+                raise NoReply(self._hidden(failure_of(error))) from error
+
+    def _kept(self) -> httpx.AsyncHTTPTransport:
+        if self._transport is None:
+            self._transport = _transport()
+        return self._transport
+
+    def _prepared(self, request: Request) -> httpx.Request:
+        url = request.url
+        if not url.startswith(("http://", "https://")):
+            url = urljoin(self._base.rstrip("/") + "/", url.lstrip("/"))
+        origin = Origin.of(url)
+        if origin not in self._origins:
+            raise InstrumentFailure(f"{origin} is not declared in the target file, so nothing is sent there.")
+        if request.method.upper() not in READING and (refusal := self._may_change(origin)):
+            raise refusal
+        fill = functools.partial(self.references.resolve, names=self._origins[origin])
+        headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+        own = {name.lower() for name in request.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in own}
+        headers |= {name: fill(value) for name, value in request.headers.items()}
+        body = _filled_body(request, fill)
+        try:
+            return httpx.Request(
+                request.method,
+                fill(url, escape=lambda value: quote(value, safe="")),
+                headers=[(name.encode("ascii"), value.encode()) for name, value in headers.items()],
+                content=body,
+            )
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise InstrumentFailure(f"The request cannot be formed: {_short(error)}.") from error
+
+    def _arrival(self, response: httpx.Response, failure: Failure | None) -> Arrival:
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in response.headers.raw[:MAX_HEADERS]:
+            name = raw_name.decode("latin-1").lower()[:MAX_HEADER_CHARS]
+            value = self.references.hide(raw_value.decode("latin-1"))[:MAX_HEADER_CHARS]
+            both = f"{headers[name]}, {value}" if name in headers else value
+            headers[name] = both[:MAX_HEADER_CHARS]
+        return Arrival(
+            self.references.hide(str(response.request.url)),
+            response.status_code,
+            headers,
+            _pieces(response, headers.get("content-encoding", "")),
+            self._hidden(failure) if failure else None,
+        )
+
+    def _hidden(self, failure: Failure) -> Failure:
+        return Failure(failure.kind, self.references.hide(failure.detail))
+
+
+_FAULTS = (httpx.HTTPError, httpx.InvalidURL, zlib.error, OSError, UnicodeError)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)  # reading the certificates takes longer than a probe
+
+
+def _transport() -> httpx.AsyncHTTPTransport:
+    limits = httpx.Limits(keepalive_expiry=KEEP_IDLE_S)
+    return httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits)
+
+
+async def _follow(
+    transport: httpx.AsyncHTTPTransport, request: httpx.Request
+) -> tuple[httpx.Response, Failure | None]:
+    """The first reply that is no redirect, or the redirect that must not be followed and why."""
+    for hop in range(MAX_REDIRECTS + 1):
+        response = await transport.handle_async_request(request)
+        response.request = request
+        place = response.headers.get("location")
+        if response.status_code not in REDIRECTS or place is None:
+            return response, None
+        refused = _off_target(request, place)
+        if refused is None and hop == MAX_REDIRECTS:
+            refused = Failure(FailureKind.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
+        if refused is not None:
+            return response, refused
+        await response.aclose()
+        request = _onward(request, response.status_code, place)
+    raise AssertionError("the last hop returns")
+
+
+def _off_target(request: httpx.Request, place: str) -> Failure | None:
+    url = urljoin(str(request.url), place)
+    here = Origin.of(str(request.url))
+    try:
+        there = Origin.of(url)
+        httpx.URL(url)
+    except (InstrumentFailure, httpx.InvalidURL, ValueError):
+        return Failure(
+            FailureKind.REDIRECT, f"redirects to {place[:MAX_DETAIL_CHARS]!r}, which is no http(s) URL"
+        )
+    if there == here:
+        return None
+    return Failure(FailureKind.REDIRECT, f"redirects to {url[:MAX_DETAIL_CHARS]}, which is off {here}")
+
+
+def _onward(request: httpx.Request, status: int, place: str) -> httpx.Request:
+    """The request after a redirect: 307 and 308 keep method and body, others become GET as in browsers."""
+    keeps = status in (307, 308) or request.method in READING
+    dropped = set() if keeps else {"content-length", "content-type", "transfer-encoding"}
+    headers = [(name, value) for name, value in request.headers.raw if name.lower().decode() not in dropped]
+    url = urljoin(str(request.url), place)
+    return httpx.Request(
+        request.method if keeps else "GET", url, headers=headers, content=request.content if keeps else b""
+    )
+
+
+def _filled_body(request: Request, fill: Callable[..., str]) -> bytes:
+    if b"${" not in request.body:
+        return request.body
+    kind = next((value for name, value in request.headers.items() if name.lower() == "content-type"), None)
+    # latin-1 keeps every byte of a body that is deliberately no text
+    return fill(request.body.decode("latin-1"), escape=_as_latin_1(escape_for(kind))).encode("latin-1")
+
+
+def _as_latin_1(escape: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda value: escape(value).encode().decode("latin-1")
+
+
+async def _pieces(response: httpx.Response, encoding: str) -> AsyncIterator[bytes]:
+    """The body in pieces of bounded size, inflated as far as the caller reads and no further."""
+    inflate = _Inflate() if encoding.strip().lower() in ("gzip", "x-gzip", "deflate") else None
+    async for raw in response.aiter_raw():
+        if inflate is None:
+            yield raw
+        else:
+            for piece in inflate.pieces(raw):
+                yield piece
+
+
+class _Inflate:
+    """gzip and both kinds of deflate, never more than PIECE_BYTES at a time."""
+
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        self._begun = False
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._inflater.eof:
+            try:
+                piece = self._inflater.decompress(data, PIECE_BYTES)
+            except zlib.error:
+                if self._begun:
+                    raise
+                self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # deflate without its header
+                piece = self._inflater.decompress(data, PIECE_BYTES)
+            self._begun = True
+            data = self._inflater.unconsumed_tail
+            if piece:
+                yield piece
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Classify what httpx or the socket raised, by the innermost cause that says something."""
+    chain = list(_causes(error))
+    for kind, types, words in _SOCKET_CAUSES:
+        for cause in chain:
+            if isinstance(cause, types):
+                return Failure(kind, _with_reason(words, cause))
+    text = " ".join(str(cause) for cause in chain)
+    if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)):
+        if "Receive buffer too long" in text:
+            return Failure(FailureKind.TOO_LARGE, "the status line and headers are larger than 100 KiB")
+        if not isinstance(error, httpx.RemoteProtocolError) or any(words in text for words in _CUT_SHORT):
+            return Failure(FailureKind.RESET, _with_reason("the reply was cut short", error))
+    if isinstance(error, (httpx.ConnectError, OSError)):
+        return Failure(FailureKind.REFUSED, _with_reason("no connection", error))
+    return Failure(FailureKind.PROTOCOL, _with_reason("not a valid HTTP reply", error))
+
+
+_SOCKET_CAUSES: tuple[tuple[FailureKind, tuple[type[BaseException], ...], str], ...] = (
+    (FailureKind.TLS, (ssl.SSLError, ssl.CertificateError), "TLS failed"),
+    (FailureKind.DNS, (socket.gaierror, UnicodeError), "the host name cannot be resolved"),
+    (FailureKind.REFUSED, (ConnectionRefusedError,), "connection refused"),
+    (
+        FailureKind.RESET,
+        (ConnectionResetError, BrokenPipeError, ConnectionAbortedError),
+        "the connection was reset",
+    ),
+    (FailureKind.TIMEOUT, (TimeoutError, httpx.TimeoutException), "no answer in time"),
+)
+
+
+_CUT_SHORT = ("disconnected", "peer closed")  # as h11 and httpcore word an early end
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    if error is None:
+        return
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _causes(inner)
+    yield from _causes(error.__cause__ or error.__context__)
+
+
+def _with_reason(words: str, error: BaseException) -> str:
+    reason = _short(error)
+    return f"{words} ({reason})" if reason and reason.lower() != words else words
+
+
+def _short(error: BaseException) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in str(error))
+    return printable.rstrip(".")[:MAX_DETAIL_CHARS]
+
+
+def timed_out(timeout_s: float, so_far: str) -> Failure:
+    """The failure of an exchange that outlasted its deadline; ``so_far`` says what had come."""
+    return Failure(FailureKind.TIMEOUT, f"{so_far} within {timeout_s:g} s")
