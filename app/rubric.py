@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import paths
+from app.errors import UserError
 from app.records import BandMark, RubricRef, Severity, Verdict
 from checks import LoadedCheck, all_checks
 
@@ -20,7 +21,7 @@ TOTAL_POINTS = 100.0
 TOLERANCE = 1e-6
 
 
-class RubricError(Exception):
+class RubricError(UserError):
     """A rubric cannot be used; the message names file, key and remedy."""
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.errors import UserError
 from app import paths
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -17,7 +18,7 @@ HEAD = "0001"  # a test keeps it equal to the newest migration; asking Alembic c
 BUSY_S = 30
 
 
-class HistoryError(Exception):
+class HistoryError(UserError):
     """The history cannot be opened; the message names the database and the remedy."""
 
 

@@ -58,6 +58,7 @@ class RunRow(Base):
     target: Mapped[str] = mapped_column(String(200))
     target_name: Mapped[str] = mapped_column(String(200))
     url: Mapped[str] = mapped_column(Text)
+    document: Mapped[dict[str, Any]]  # the target as it was, secrets still as ${ENV_NAME}
     profile: Mapped[str] = mapped_column(String(20))
     faults: Mapped[bool]
     started_by: Mapped[str] = mapped_column(String(100))

@@ -116,6 +116,11 @@ class Store:
             }
         return [(info, found.get(info.run_id)) for info in reversed(infos)]
 
+    def target(self, run_id: int) -> Target:
+        """The target of a run as it was then."""
+        with Session(self.engine) as session:
+            return Target.model_validate(session.get_one(RunRow, run_id).document)
+
     def owner(self, run_id: int) -> tuple[int | None, float | None, str]:
         """Process id, process start time and host of a run."""
         with Session(self.engine) as session:
@@ -150,6 +155,7 @@ class Store:
                 target=target.key,
                 target_name=target.title,
                 url=target.url,
+                document=target.model_dump(mode="json", by_alias=True),
                 profile=profile,
                 faults=faults,
                 started_by=started_by,
@@ -231,7 +237,7 @@ class Store:
 
     def _infos(self, query: Any) -> list[RunInfo]:
         with Session(self.engine) as session:
-            rows = list(session.scalars(query.options(defer(RunRow.scorecard))))
+            rows = list(session.scalars(query.options(defer(RunRow.scorecard), defer(RunRow.document))))
             done = _done(session, [row.id for row in rows])
             return [_info(row, done.get(row.id, 0)) for row in rows]
 

@@ -13,8 +13,13 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import quote, urljoin
 
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import httpcore  # noqa: F401 - httpx imports it, as it does anyio, within the first request, which is timed
 import httpx
 
 from app.instruments.origins import Origin
@@ -55,6 +60,8 @@ class Arrival:
 class Wire:
     """Sends requests to declared ``origins`` only, and methods that change something as ``may_change`` says.
 
+    Use it within ``async with``, which closes its connections.
+
     ``origins`` maps each to the environment variables whose values may be sent there.
     """
 
@@ -72,8 +79,11 @@ class Wire:
         self._transport: httpx.AsyncHTTPTransport | None = None
         _tls()  # made here, or the first probe would be timed with it
 
-    async def aclose(self) -> None:
-        """Close the idle connections."""
+    async def __aenter__(self) -> Self:
+        anyio.current_time()  # loads what the first request would otherwise load while it is timed
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
         if self._transport is not None:
             await self._transport.aclose()
             self._transport = None
@@ -220,7 +230,7 @@ def _as_latin_1(escape: Callable[[str], str]) -> Callable[[str], str]:
 
 async def _pieces(response: httpx.Response, encoding: str) -> AsyncIterator[bytes]:
     """The body in pieces of bounded size, inflated as far as the caller reads and no further."""
-    inflate = _Inflate() if encoding.strip().lower() in ("gzip", "x-gzip", "deflate") else None
+    inflate = Inflate() if encoding.strip().lower() in ("gzip", "x-gzip", "deflate") else None
     async for raw in response.aiter_raw():
         if inflate is None:
             yield raw
@@ -229,7 +239,7 @@ async def _pieces(response: httpx.Response, encoding: str) -> AsyncIterator[byte
                 yield piece
 
 
-class _Inflate:
+class Inflate:
     """gzip and both kinds of deflate, never more than PIECE_BYTES at a time."""
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""The load driver."""
+"""Greenlight's own load driver: closed model, exact samples. ``driver.LoadDriver`` is its entry."""

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("target", sa.String(200), nullable=False),
         sa.Column("target_name", sa.String(200), nullable=False),
         sa.Column("url", sa.Text, nullable=False),
+        sa.Column("document", sa.JSON, nullable=False),
         sa.Column("profile", sa.String(20), nullable=False),
         sa.Column("faults", sa.Boolean, nullable=False),
         sa.Column("started_by", sa.String(100), nullable=False),

@@ -1,0 +1,17 @@
+"""The profiles: how long each measures, from data/profiles.toml."""
+
+from __future__ import annotations
+
+import tomllib
+
+from app import paths
+from checks.instruments import Profile
+
+DEFAULT = "quick"
+
+
+def load() -> dict[str, Profile]:
+    """All profiles by name, the shortest first."""
+    with paths.profiles_file().open("rb") as file:
+        document = tomllib.load(file)
+    return {name: Profile(name=name, **values) for name, values in document.items()}  # type: ignore[arg-type]  # the names in the file are the three
