@@ -62,7 +62,9 @@ def validated(document: dict[str, Any], *, source: str, key: str) -> Target:
     try:
         return Target.model_validate({"key": key, **document})
     except ValidationError as error:
-        raise TargetError(f"{source}: {_explained(error.errors()[0])}") from error
+        # A misspelt key is also a missing one: the spelling is what to mend.
+        errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        raise TargetError(f"{source}: {_explained(errors[0])}") from error
 
 
 def _file_of(name: str) -> Path:

@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.errors import UserError
 from app import paths
+from app.errors import UserError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"  # a test keeps it equal to the newest migration; asking Alembic costs 0.2 s at every start

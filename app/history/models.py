@@ -9,7 +9,7 @@ from sqlalchemy import (
     JSON,
     DateTime,
     Dialect,
-    Float,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -69,14 +69,14 @@ class RunRow(Base):
     message: Mapped[str] = mapped_column(Text, default="")
     planned: Mapped[list[Any]] = mapped_column(default=list)
     pid: Mapped[int | None]
-    pid_started: Mapped[float | None]
+    pid_started: Mapped[float | None] = mapped_column(Double)
     host: Mapped[str] = mapped_column(String(200), default="")
     cancel_asked: Mapped[bool] = mapped_column(default=False)
-    score: Mapped[float | None] = mapped_column(Float)
+    score: Mapped[float | None] = mapped_column(Double)
     grade: Mapped[str | None] = mapped_column(String(4))
     verdict: Mapped[str | None] = mapped_column(String(40))
-    coverage: Mapped[float | None] = mapped_column(Float)
-    best_possible: Mapped[float | None] = mapped_column(Float)
+    coverage: Mapped[float | None] = mapped_column(Double)
+    best_possible: Mapped[float | None] = mapped_column(Double)
     open_p0: Mapped[int | None]
     categories: Mapped[list[Any]] = mapped_column(default=list)
     rubric: Mapped[dict[str, Any] | None]
