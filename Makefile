@@ -1,0 +1,45 @@
+# Two commands: `make run` and `make test`. Each sets up what it needs in .venv.
+PYTHON ?= python3
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: run test check setup docs prove clean
+
+run: $(VENV)/.runtime  ## open the dashboard on http://127.0.0.1:8501
+	@$(BIN)/python -m app dashboard --port $(PORT)
+
+test: $(VENV)/.development  ## run the tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+check: $(VENV)/.development  ## style, types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+prove: $(VENV)/.development  ## the long proofs: repeated runs, the whole defect matrix at full length
+	@$(BIN)/python -m pytest -m proof -s tests/proofs
+
+docs: $(VENV)/.runtime  ## write checks/README.md from the checks' docstrings
+	@$(BIN)/python -m app checks docs -o checks/README.md
+
+setup: $(VENV)/.runtime  ## only make .venv
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Greenlight needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.python requirements.txt
+	@echo "Installing what Greenlight needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:  ## remove .venv and caches; keeps data/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
