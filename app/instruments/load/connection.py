@@ -1,0 +1,212 @@
+"""One HTTP/1.1 connection of one user, parsed by llhttp, with every bound that a hostile reply needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Protocol, cast
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from app.instruments.load.endpoint import failure_of
+from checks.contract import Failure, FailureKind
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_REPLY_BYTES = 4 << 20
+END_GRACE_S = 1.0
+
+RawHeaders = dict[bytes, bytes]
+
+
+class ReplyError(Exception):
+    """A reply that cannot be taken any further; ``failure`` says why."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(detail)
+        self.failure = Failure(kind, detail)
+
+
+class BodyReader(Protocol):
+    """Takes a body as it comes, and knows when one says of itself that it is complete (streams)."""
+
+    @property
+    def feed(self) -> Callable[[bytes], object]:
+        """Takes one piece of the body; may raise ReplyError."""
+
+    @property
+    def ended_at(self) -> float:
+        """When the end mark came, as ``perf_counter``; 0.0 before."""
+
+    def begin(self, headers: RawHeaders) -> None:
+        """Forget the last reply; ``headers`` will be filled before the body comes."""
+
+
+class Connection(asyncio.Protocol):
+    """One exchange at a time. After the future of ``exchange`` is done, the fields say how it went.
+
+    Times are of ``perf_counter``; ``first_byte_at`` is 0.0 when nothing came. Nothing here creates a task.
+    """
+
+    def __init__(self, reader: BodyReader) -> None:
+        self.open = False
+        self.deadline = 0.0
+        self.status = 0
+        self.received_bytes = 0
+        self.first_byte_at = 0.0
+        self.ended_at = 0.0
+        self.failure: Failure | None = None
+        self.headers: RawHeaders = {}
+        self._reader = reader
+        self._waiter: asyncio.Future[None] | None = None
+        self._head_complete = self._complete = self._keep_alive = False
+        # The parser looks these up once. Methods of built-in types cost no Python frame per header or chunk.
+        self.on_header = self.headers.__setitem__
+        self.on_body = reader.feed
+        self._parser = HttpResponseParser(self)
+
+    def exchange(self, request: bytes, deadline: float) -> asyncio.Future[None]:
+        """Send ``request``; the future is done when the reply is complete or has failed."""
+        self.headers.clear()
+        self._reader.begin(self.headers)
+        self.deadline = deadline
+        self.status = self.received_bytes = 0
+        self.first_byte_at = 0.0
+        self.failure = None
+        self._head_complete = self._complete = False
+        waiter = self._waiter = self._loop.create_future()
+        self._transport.write(request)
+        return waiter
+
+    def close(self) -> None:
+        """Close at once, without flushing."""
+        if self.open:
+            self.open = False
+            self._transport.abort()
+
+    def expire(self, now: float) -> None:
+        """End an exchange that is past its deadline. A stream whose end mark came is complete by then."""
+        if self._waiter is None or now < self.deadline:
+            return
+        if self._reader.ended_at:
+            self._keep_alive = False
+            self._finish()
+        else:
+            so_far = (
+                f"{self.received_bytes} bytes, but not the whole reply,"
+                if self.received_bytes
+                else "no reply"
+            )
+            self._fail(Failure(FailureKind.TIMEOUT, f"{so_far} in time"))
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready for the first exchange."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._loop = asyncio.get_running_loop()
+        self.open = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and end the exchange where it is complete, broken or too large."""
+        if self._waiter is None:
+            self.close()  # bytes that nobody asked for: the next reply could not be told from them
+            return
+        if not self.received_bytes:
+            self.first_byte_at = perf_counter()
+        self.received_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._fail(self._meaning(error))
+            return
+        if self._complete:
+            self._finish()
+        elif self.received_bytes > MAX_REPLY_BYTES:
+            self._fail(_too_large("the reply", MAX_REPLY_BYTES))
+        elif self.received_bytes > MAX_HEAD_BYTES and not self._head_complete:
+            self._fail(_too_large("its head", MAX_HEAD_BYTES))
+        elif self._reader.ended_at:
+            self.deadline = min(self.deadline, self._reader.ended_at + END_GRACE_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the exchange that was under way: complete, where closing is how its reply ends."""
+        self.open = False
+        if self._waiter is None:
+            return
+        if exc is not None and not isinstance(exc, OSError):
+            self._resolve(exc)  # a fault of this program, which must not look like one of the service
+        elif exc is not None:
+            self._fail(failure_of(exc))
+        elif self._reader.ended_at or self._ends_with_the_connection():
+            self._finish()
+        elif self.received_bytes:
+            detail = (
+                f"the connection was closed in the middle of the reply, after {self.received_bytes} bytes"
+            )
+            self._fail(Failure(FailureKind.PROTOCOL, detail))
+        else:
+            self._fail(Failure(FailureKind.RESET, "the connection was closed without a reply"))
+
+    # What the parser calls.
+
+    def on_headers_complete(self) -> None:
+        """Take the status, unless the reply is an interim one. Raises ReplyError for a second reply."""
+        if self._complete:
+            raise ReplyError(FailureKind.PROTOCOL, "more than one reply to one request")
+        status = self._parser.get_status_code()
+        if status < 200:
+            self.headers.clear()  # an interim reply (100, 103); the real one follows
+            return
+        self.status = status
+        self._keep_alive = self._parser.should_keep_alive()
+        self._head_complete = True
+
+    def on_message_complete(self) -> None:
+        """Note the end; ``data_received`` acts on it when the parser has left its callback."""
+        self._complete = self._head_complete
+
+    # How an exchange ends.
+
+    def _finish(self) -> None:
+        self.ended_at = perf_counter()
+        if not self._keep_alive:
+            self.close()
+        self._resolve(None)
+
+    def _fail(self, failure: Failure) -> None:
+        self.ended_at = perf_counter()
+        self.failure = failure
+        self.close()
+        self._resolve(None)
+
+    def _resolve(self, fault: Exception | None) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():  # done: its user was cancelled a moment ago
+            return
+        if fault is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(fault)
+
+    def _ends_with_the_connection(self) -> bool:
+        """Whether the body has no length of its own, so that closing is how it ends (RFC 9112, 6.3)."""
+        names = {name.lower() for name in self.headers}
+        return self._head_complete and not names & {b"content-length", b"transfer-encoding"}
+
+    def _meaning(self, error: Exception) -> Failure:
+        if isinstance(error, HttpParserCallbackError):
+            if isinstance(error.__context__, ReplyError):
+                return error.__context__.failure
+            raise error
+        if isinstance(error, HttpParserUpgrade):
+            return Failure(FailureKind.PROTOCOL, "the service switched protocols (status 101)")
+        if self._complete:
+            return Failure(
+                FailureKind.PROTOCOL, "bytes after the end of the reply: its Content-Length is wrong"
+            )
+        return Failure(FailureKind.PROTOCOL, f"not a valid HTTP/1.1 reply: {error}")
+
+
+def _too_large(what: str, limit: int) -> Failure:
+    return Failure(FailureKind.TOO_LARGE, f"{what} is larger than {limit // 1024} KiB")

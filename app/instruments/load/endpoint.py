@@ -1,0 +1,82 @@
+"""Where the load goes: one origin, its addresses looked up once, and what a failed connection means."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.instruments.origins import Origin
+from checks.contract import Failure, FailureKind, InstrumentFailure
+
+P = TypeVar("P", bound=asyncio.Protocol)
+OWN_LIMITS = {
+    errno.EMFILE: "open files (raise it with `ulimit -n`)",
+    errno.ENFILE: "open files",
+    errno.EADDRNOTAVAIL: "local ports",
+    errno.ENOBUFS: "socket buffers",
+}
+
+
+class Endpoint:
+    """Opens connections to ``origin``. ``tls`` is used for https only."""
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None = None) -> None:
+        self._origin = origin
+        self._tls = (tls or ssl.create_default_context()) if origin.scheme == "https" else None
+        self._addresses: list[str] = []
+
+    async def connect(self, factory: Callable[[], P]) -> P:
+        """Open a connection. Raises OSError or UnicodeError; ``failure_of`` says what either means."""
+        loop = asyncio.get_running_loop()
+        if not self._addresses:
+            found = await loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
+            self._addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+        for number, address in enumerate(self._addresses, start=1):
+            try:
+                _, protocol = await loop.create_connection(
+                    factory,
+                    address,
+                    self._origin.port,
+                    ssl=self._tls,
+                    server_hostname=self._origin.host if self._tls else None,
+                )
+            except OSError:
+                if number == len(self._addresses):
+                    raise
+            else:
+                self._addresses = [address]  # a name with several addresses is tried in order only once
+                return protocol
+        raise AssertionError("getaddrinfo returns an address or raises")
+
+
+def failure_of(error: OSError | UnicodeError) -> Failure:
+    """What a connection that could not be opened, or broke, says about the service.
+
+    Raises InstrumentFailure where it says that this machine is at its own limit.
+    """
+    code = getattr(error, "errno", None)
+    if code in OWN_LIMITS and not isinstance(error, socket.gaierror):
+        raise InstrumentFailure(
+            f"This machine ran out of {OWN_LIMITS[code]}, so the load could not be made."
+        ) from error
+    for types, kind, words in _MEANINGS:
+        if isinstance(error, types):
+            return Failure(kind, f"{words} ({error})" if str(error) else words)
+    return Failure(FailureKind.REFUSED, f"no connection ({error})")
+
+
+_MEANINGS: tuple[tuple[tuple[type[Exception], ...], FailureKind, str], ...] = (
+    ((ssl.SSLError,), FailureKind.TLS, "TLS failed"),
+    ((socket.gaierror, UnicodeError), FailureKind.DNS, "the host name cannot be resolved"),
+    ((ConnectionRefusedError,), FailureKind.REFUSED, "connection refused"),
+    ((TimeoutError,), FailureKind.TIMEOUT, "no connection in time"),
+    (
+        (ConnectionResetError, BrokenPipeError, ConnectionAbortedError),
+        FailureKind.RESET,
+        "the connection was reset",
+    ),
+)

@@ -1,0 +1,139 @@
+"""The bytes of each request: rendered once per question, then only nonce, user and session change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import count
+from random import Random
+from typing import Any
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+from app.instruments.origins import DEFAULT_PORTS, Origin
+from app.instruments.references import REFERENCE
+from app.instruments.wire import USER_AGENT
+from checks.contract import Call, InstrumentFailure, Request, Target
+from checks.target import escape_for
+
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+LENGTH_HEADERS = frozenset({"content-length", "transfer-encoding"})
+PATH_SAFE = "/%:@!$&'()*+,;=~"
+
+
+class RequestWriter:
+    """Writes requests of ``call``. Secrets are resolved once, kept in memory, and hidden by ``hide``.
+
+    Raises InstrumentFailure for a missing variable, a header value that cannot be sent, and a ``path`` that
+    leads to another origin than the target's: a load goes where the target says it is, and nowhere else.
+    """
+
+    def __init__(self, target: Target, call: Call, resolve: Callable[[str], str], random: Random) -> None:
+        self._secrets: dict[str, str] = {}
+        self._resolve = resolve
+        self._call = self._resolved(call)
+        self._target = target
+        self.origin = Origin.of(target.absolute(self._call.path))
+        if self.origin != Origin.of(self._fill(target.url)):
+            raise InstrumentFailure(
+                f"The path of the request leads to {self.origin}, off the target.", missing="path"
+            )
+        # Slots have the width of what takes their place, so Content-Length stays right, and need no escaping.
+        self._numbers = count()
+        self._nonce, self._session = (_identifier(random)[:-12].encode() + b"%012x" for _ in range(2))
+        self._user = f"user-{random.getrandbits(24):06x}".encode() + b"%06d"
+        self._values = {"nonce": _identifier(random), "session": _identifier(random)}
+        self._values["user"] = f"slot-{random.getrandbits(48):012x}"
+        self._slots = tuple(self._values[name].encode() for name in ("nonce", "user", "session"))
+
+    def template(self, prompt: str) -> bytes:
+        """The request that asks ``prompt``, with slots for ``fill``. Raises InstrumentFailure."""
+        request = self._call.render(prompt=prompt, **self._values)
+        return self._head(request) + request.body
+
+    def fill(self, template: bytes, user: bytes) -> bytes:
+        """A request ready to send, with a nonce and a session that no other request has.
+
+        A session per question, so that no answer depends on an earlier one and none gets slower by a history.
+        """
+        nonce_slot, user_slot, session_slot = self._slots
+        number = next(self._numbers)
+        nonce, session = self._nonce % number, self._session % number
+        return template.replace(nonce_slot, nonce).replace(user_slot, user).replace(session_slot, session)
+
+    def user(self, number: int) -> bytes:
+        """The name of one user of this run, as wide as its slot."""
+        return self._user % number
+
+    def hide(self, text: str) -> str:
+        """``text`` with every secret that was resolved replaced by its ``${NAME}``."""
+        for reference, value in sorted(self._secrets.items(), key=lambda pair: -len(pair[1])):
+            text = text.replace(value, reference)
+        return text
+
+    def _resolved(self, call: Call) -> Call:
+        headers = {name: self._fill(value) for name, value in call.headers.items()}
+        body: Any = call.body
+        if isinstance(body, str):
+            kind = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
+            body = self._fill(body, escape_for(kind))
+        else:
+            body = self._fill_deep(body)
+        path = self._fill(call.path, lambda value: quote(value, safe=""))
+        return call.model_copy(update={"headers": headers, "body": body, "path": path})
+
+    def _fill(self, text: str, escape: Callable[[str], str] = str) -> str:
+        def value_of(match: re.Match[str]) -> str:
+            value = self._resolve(match[0])
+            if value:
+                self._secrets[match[0]] = value
+            return escape(value)
+
+        return REFERENCE.sub(value_of, text)
+
+    def _fill_deep(self, node: Any) -> Any:
+        if isinstance(node, str):
+            return self._fill(node)
+        if isinstance(node, list):
+            return [self._fill_deep(item) for item in node]
+        if isinstance(node, dict):
+            return {key: self._fill_deep(value) for key, value in node.items()}
+        return node
+
+    def _head(self, request: Request) -> bytes:
+        parts = urlsplit(self._target.absolute(request.url))
+        place = quote(parts.path or "/", safe=PATH_SAFE)
+        if parts.query:
+            place += "?" + quote(parts.query, safe=PATH_SAFE + "?")
+        headers = {
+            "Host": _authority(self.origin),
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        own = {name.lower(): name for name in headers}
+        for name, value in request.headers.items():
+            if CONTROL.search(value):
+                raise InstrumentFailure(
+                    f"The value of the header {name} holds a control character.", missing=name
+                )
+            if name.lower() not in LENGTH_HEADERS:
+                headers.pop(own.get(name.lower(), ""), None)
+                headers[name] = value
+        if request.body or request.method not in ("GET", "HEAD"):
+            headers["Content-Length"] = str(len(request.body))
+        lines = [
+            f"{request.method} {place} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _identifier(random: Random) -> str:
+    """A random UUID (version 4) that comes from the run's seed."""
+    return str(UUID(int=random.getrandbits(128), version=4))
+
+
+def _authority(origin: Origin) -> str:
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if DEFAULT_PORTS[origin.scheme] == origin.port else f"{host}:{origin.port}"
