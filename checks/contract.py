@@ -29,7 +29,7 @@ from checks.instruments import (
     Scrape,
     StreamReply,
 )
-from checks.numbers import percentile, wilson_interval
+from checks.numbers import percentile, ratio_of_medians, wilson_interval
 from checks.target import Call, Request, Target, at_path
 from checks.wording import plural, show
 
@@ -62,6 +62,7 @@ __all__ = [
     "objective",
     "percentile",
     "plural",
+    "ratio_of_medians",
     "show",
     "wilson_interval",
 ]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Literal, TypedDict, Unpack
 
-from checks.wording import UNITS
+from checks.wording import NBSP, UNITS, show
 
 
 class Outcome(StrEnum):
@@ -41,6 +41,16 @@ class Limit:
     low: float = 0.0
     high: float | None = None
 
+    @classmethod
+    def at_least(cls, pass_at: float, warn_at: float, *, high: float | None = None) -> Limit:
+        """More is better. A team's own ``pass_at`` may be below ``warn_at``; there is then no warning."""
+        return cls(pass_at, min(warn_at, pass_at), "higher", high=high)
+
+    @classmethod
+    def at_most(cls, pass_at: float, warn_at: float) -> Limit:
+        """Less is better. A team's own ``pass_at`` may be above ``warn_at``; there is then no warning."""
+        return cls(pass_at, max(warn_at, pass_at), "lower")
+
     def outcome(self, value: float) -> Outcome:
         """PASS, WARN or FAIL for ``value``; a value on the limit is within it."""
         sign = 1 if self.better == "higher" else -1
@@ -53,6 +63,13 @@ class Limit:
         if self.pass_at == self.warn_at:
             return 1.0 if self.outcome(value) is Outcome.PASS else 0.0
         return min(1.0, max(0.0, (value - self.warn_at) / (self.pass_at - self.warn_at)))
+
+    def close_call(self, interval: tuple[float, float], unit: str) -> str:
+        """A sentence that says so where ``interval`` reaches over a limit, else ""; begins with a space."""
+        low, high = interval
+        if not any(low < at < high for at in (self.pass_at, self.warn_at)):
+            return ""
+        return f" That is close: its 95{NBSP}% interval is {show(low, unit)} to {show(high, unit)}."
 
 
 def curve_share(value: float, *, p10: float, median: float) -> float:

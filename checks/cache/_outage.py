@@ -1,0 +1,117 @@
+"""Users who go on asking while a dependency is cut. Private to this family."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from time import monotonic
+from typing import Literal
+
+from checks.contract import Answer, InstrumentFailure, Instruments
+
+USERS = 2
+PACE_S = 0.1
+RECOVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One question: when (from the cut), what came, and a digest of the text to find canned answers.
+
+    ``way`` is how the dependency was cut, "" before. ``status`` is None where there was no reply.
+    """
+
+    way: str
+    at_s: float
+    never_seen: bool
+    good: bool
+    status: int | None
+    elapsed_ms: float
+    problem: str
+    text_sha256: str
+
+
+class CommandCount:
+    """How many data commands Redis saw, as changes since it was last read; None where it cannot be read."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._last: int | None = None
+
+    async def change(self) -> int | None:
+        """Commands since the last reading; None for the first."""
+        last = self._last
+        try:
+            self._last = (await self._instruments.redis.counters()).data_commands
+        except InstrumentFailure:
+            self._last = None  # an optional witness: without it, it is taken on trust that the lever cuts
+        return None if last is None or self._last is None else self._last - last
+
+
+class Users:
+    """Two users, some questions that the service will know, and as many new ones as are needed."""
+
+    def __init__(
+        self, instruments: Instruments, route: Literal["ask", "stream"], known: Sequence[str]
+    ) -> None:
+        self._instruments = instruments
+        self._route = route
+        self._known = known
+
+    async def ask_known(self) -> list[Probe]:
+        """Ask each of the known questions, which are new just now, once."""
+        probes: list[Probe] = []
+
+        async def user(number: int) -> None:
+            for prompt in self._known[number::USERS]:
+                answer = await self._ask(prompt, 30.0)
+                probes.append(_probe("", 0.0, True, answer))
+
+        await asyncio.gather(*(user(number) for number in range(USERS)))
+        return probes
+
+    async def watch(self, way: str, duration_s: float, deadline_s: float) -> list[Probe]:
+        """Ask known and new questions in turn for ``duration_s``; each answer has ``deadline_s``."""
+        probes: list[Probe] = []
+        started = monotonic()
+
+        async def user(turn: int) -> None:
+            while monotonic() - started < duration_s:
+                new = turn % 2 == 1
+                prompt = self._new() if new else self._known[turn % len(self._known)]
+                at_s = monotonic() - started
+                probes.append(_probe(way, at_s, new, await self._ask(prompt, deadline_s)))
+                turn += 1
+                await asyncio.sleep(PACE_S)
+
+        await asyncio.gather(*(user(number) for number in range(USERS)))
+        return sorted(probes, key=lambda probe: probe.at_s)
+
+    async def answered_again_s(self) -> float | None:
+        """Seconds until a new question is answered well; None when that takes over RECOVERY_S."""
+        started = monotonic()
+        while monotonic() - started < RECOVERY_S:
+            if (await self._ask(self._new(), RECOVERY_S)).good:
+                return monotonic() - started
+            await asyncio.sleep(2 * PACE_S)
+        return None
+
+    async def _ask(self, prompt: str, timeout_s: float) -> Answer:
+        return await self._instruments.questions.ask(prompt, route=self._route, timeout_s=timeout_s)
+
+    def _new(self) -> str:
+        return self._instruments.prompts.fresh(1)[0]
+
+
+def _probe(way: str, at_s: float, never_seen: bool, answer: Answer) -> Probe:
+    digest = sha256(answer.text.encode()).hexdigest()[:16]
+    return Probe(way, at_s, never_seen, answer.good, answer.status, answer.elapsed_ms, answer.problem, digest)
+
+
+def same_texts(probes: Sequence[Probe]) -> int:
+    """How many different questions got one and the same good answer, at most."""
+    texts = Counter(probe.text_sha256 for probe in probes if probe.never_seen and probe.good)
+    return max(texts.values(), default=0)
