@@ -247,6 +247,7 @@ class Inflate:
         self._begun = False
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
+        """What ``data`` inflates to. Raises zlib.error."""
         while data and not self._inflater.eof:
             try:
                 piece = self._inflater.decompress(data, PIECE_BYTES)

@@ -1,1 +1,1 @@
-"""Levers: what breaks one dependency on purpose and puts it back."""
+"""Levers: what breaks one dependency of the service on purpose, and always restores it."""

@@ -1,0 +1,94 @@
+"""The processes of this host that serve the target. It has nothing to say where the target is elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+
+import psutil
+
+from app.instruments.origins import is_loopback
+from app.instruments.references import References
+from checks.contract import ProcessFact, Target
+
+MAX_COMMAND_CHARS = 300
+SECRET_ARGUMENT = re.compile(
+    r"(?i)((?:password|passwd|secret|token|api[-_]?key)[=: ]+)\S+|(://[^/@\s:]*:)[^/@\s]+(?=@)"
+)
+SPAWNED = "multiprocessing"  # Python's own marker in the command line of a worker that it spawned
+
+
+class HostProcesses:
+    """Who listens where, from the process table. Processes of other users may be hidden from us."""
+
+    def __init__(self, target: Target, references: References) -> None:
+        self._here = is_loopback(target.host)
+        self._references = references
+
+    def listening(self, port: int) -> list[ProcessFact]:
+        """Each process that holds a listening TCP socket on ``port``, its own or its parent's."""
+        return [fact for fact in self._all() if port in fact.ports]
+
+    def same_program(self, fact: ProcessFact) -> list[ProcessFact]:
+        """The first process of each other tree that listens and runs what ``fact``'s tree runs.
+
+        The same means: the same command line but for its own port numbers, in the same working folder.
+        """
+        mine = _program(fact.root_pid, fact.ports)
+        others: dict[int, ProcessFact] = {}
+        for other in self._all():
+            alike = mine is not None and _program(other.root_pid, other.ports) == mine
+            if alike and other.root_pid != fact.root_pid:
+                others.setdefault(other.root_pid, other)
+        return list(others.values())
+
+    def _all(self) -> list[ProcessFact]:
+        if not self._here:
+            return []
+        ports: dict[int, set[int]] = defaultdict(set)
+        for process in psutil.process_iter():
+            try:
+                found = process.net_connections(kind="tcp")
+            except psutil.Error:  # it ended, or belongs to somebody else
+                continue
+            for connection in found:
+                if connection.status == psutil.CONN_LISTEN:
+                    ports[process.pid].add(connection.laddr.port)
+        facts = (self._fact(pid, ports) for pid in sorted(ports))
+        return [fact for fact in facts if fact is not None]
+
+    def _fact(self, pid: int, ports: dict[int, set[int]]) -> ProcessFact | None:
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                command = " ".join(process.cmdline()) or process.name()
+                fact = ProcessFact(pid, pid, process.create_time(), "", tuple(sorted(ports[pid])))
+            root = _root(process, ports)
+        except psutil.Error:
+            return None
+        shown = SECRET_ARGUMENT.sub(r"\1\2***", self._references.hide(command))
+        return replace(fact, root_pid=root, command=shown[:MAX_COMMAND_CHARS])
+
+
+def _root(process: psutil.Process, ports: dict[int, set[int]]) -> int:
+    """The topmost ancestor that is the same server: same command line, shared socket, or its spawner."""
+    while (parent := process.parent()) is not None:
+        shares = ports.get(parent.pid, set()) & ports.get(process.pid, set())
+        command = process.cmdline()
+        spawned = any(SPAWNED in argument for argument in command[1:])
+        if not (shares or spawned or (command and parent.cmdline() == command)):
+            break
+        process = parent
+    return process.pid
+
+
+def _program(pid: int, ports: tuple[int, ...]) -> tuple[str, list[str]] | None:
+    """Working folder and command line, with the numbers of its own ports taken out."""
+    try:
+        process = psutil.Process(pid)
+        folder, command = process.cwd(), process.cmdline()
+    except psutil.Error:
+        return None
+    own = re.compile(r"\b(?:" + "|".join(str(port) for port in ports) + r")\b")
+    return (folder, [own.sub("*", argument) for argument in command]) if ports and command else None
