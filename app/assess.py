@@ -221,8 +221,10 @@ def _toolbox(run_id: int, plan: Plan, recorder: Recorder) -> Toolbox:
 
 def _restore(recorder: Recorder, *, own: bool = False) -> None:
     """Put back what an earlier run that died, or (``own``) a check that had to be abandoned, left broken."""
-    for restored in restore_left_behind(paths.levers_folder(), os.environ):
-        recorder.event("lever", f"{restored.lever} restored", data={"lever": restored.lever})
+    for item in restore_left_behind(paths.levers_folder(), os.environ, own=own):
+        what = "restored" if item.ok else "failed"
+        data = {"lever": item.lever, "way": item.way, "what": what, "detail": item.detail}
+        recorder.event("lever", f"{item.lever} {what}", data=data)
 
 
 def _write_load_results(store: Store, run_id: int) -> None:

@@ -83,6 +83,7 @@ def compare(
 ) -> None:
     """Show what changed between two runs."""
     with explained():
+        from pydantic import TypeAdapter
         from rich.console import Console
 
         from app import compare as comparing
@@ -93,7 +94,7 @@ def compare(
         store = Store.open()
         comparison = comparing.compare(snapshot_of(store, run_a), snapshot_of(store, run_b))
         if json_file:
-            write(comparison.model_dump_json(indent=2), json_file)
+            write(TypeAdapter(comparing.Comparison).dump_json(comparison, indent=2).decode(), json_file)
         else:
             print_comparison(Console(), comparison)
 

@@ -1,0 +1,181 @@
+"""Runs as processes of their own, against a small real HTTP service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app import paths, runs, targets
+from app.history.store import Store
+from app.records import RunInfo, RunState
+from checks.contract import Outcome
+
+WAIT_S = 60.0
+
+
+class Service(BaseHTTPRequestHandler):
+    """Healthy at /health, unless the server is told to hold its answers back."""
+
+    def do_GET(self) -> None:
+        self.server.held.wait()  # type: ignore[attr-defined]
+        body = b'{"status": "healthy"}' if self.path == "/health" else b"{}"
+        self.send_response(200 if self.path == "/health" else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server.held = threading.Event()  # type: ignore[attr-defined]
+    server.held.set()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.held.set()  # type: ignore[attr-defined]
+    server.shutdown()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: ThreadingHTTPServer) -> Store:
+    monkeypatch.setenv("GREENLIGHT_DATA", str(tmp_path))
+    monkeypatch.delenv("GREENLIGHT_DB", raising=False)
+    paths.targets_folder().mkdir()
+    url = f"http://127.0.0.1:{service.server_address[1]}"
+    text = f'url = "{url}"\nname = "Shop"\n[health]\nliveness = "/health"\n'
+    (paths.targets_folder() / "shop.toml").write_text(text)
+    return Store.open()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def ended(store: Store, run: RunInfo) -> RunInfo:
+    wait_for(lambda: store.run(run.run_id).state.final)
+    return store.run(run.run_id)
+
+
+def start(store: Store) -> RunInfo:
+    return runs.start(store, "shop", only=["endpoint_health.liveness"])
+
+
+def held(store: Store, service: ThreadingHTTPServer) -> RunInfo:
+    """A run that waits for an answer of the service."""
+    service.held.clear()  # type: ignore[attr-defined]
+    run = start(store)
+    wait_for(lambda: store.run(run.run_id).state is RunState.RUNNING)
+    wait_for(lambda: any(event.kind == "check" for event in store.events(run.run_id)))
+    return run
+
+
+def test_a_run_measures_scores_and_keeps_its_events(store: Store) -> None:
+    run = ended(store, start(store))
+    assert (run.state, run.planned, run.done > 1) == (RunState.FINISHED, ("endpoint_health.liveness",), True)
+    card = store.snapshot(run.run_id).scorecard
+    found = {finding.check: finding for finding in card.findings}
+    assert found["endpoint_health.liveness"].outcome is Outcome.PASS
+    assert found["cache.reachable"].reason == "Left out of this run."
+    assert card.score == pytest.approx(found["endpoint_health.liveness"].points)
+    assert [event.kind for event in store.events(run.run_id)] == ["run", "check", "check", "run"]
+
+
+def test_a_run_of_a_service_that_is_down_is_broken_and_says_so(
+    store: Store, service: ThreadingHTTPServer
+) -> None:
+    service.server_close()
+    run = ended(store, start(store))
+    assert run.state is RunState.BROKEN
+    assert "connection refused. Start the service or change the URL." in run.message
+
+
+def test_a_second_run_of_the_same_service_waits_for_the_first(
+    store: Store, service: ThreadingHTTPServer
+) -> None:
+    first = held(store, service)
+    second = start(store)
+    wait_for(lambda: runs.is_alive(store, second.run_id))
+    assert store.run(second.run_id).state is RunState.WAITING
+    service.held.set()  # type: ignore[attr-defined]
+    assert ended(store, first).state is RunState.FINISHED
+    assert ended(store, second).state is RunState.FINISHED
+    assert store.run(second.run_id).started_at >= store.run(first.run_id).finished_at
+
+
+def test_cancelling_a_run_ends_it_and_keeps_what_it_found(store: Store, service: ThreadingHTTPServer) -> None:
+    run = held(store, service)
+    runs.cancel(store, run.run_id)
+    found = ended(store, run)
+    assert (found.state, found.message) == (RunState.CANCELLED, "Cancelled after 0 of 1 checks.")
+
+
+def test_cancelling_a_waiting_run_ends_it_before_it_starts(
+    store: Store, service: ThreadingHTTPServer
+) -> None:
+    first, second = held(store, service), start(store)
+    runs.cancel(store, second.run_id)
+    assert ended(store, second).state is RunState.CANCELLED
+    assert store.run(second.run_id).started_at is None
+    assert not store.run(first.run_id).state.final
+
+
+def test_a_run_that_is_told_to_go_is_interrupted(store: Store, service: ThreadingHTTPServer) -> None:
+    run = held(store, service)
+    os.kill(store.owner(run.run_id)[0], signal.SIGTERM)
+    assert ended(store, run).state is RunState.INTERRUPTED
+
+
+def test_a_killed_run_is_found_and_marked_interrupted(store: Store, service: ThreadingHTTPServer) -> None:
+    run = held(store, service)
+    process = psutil.Process(store.owner(run.run_id)[0])
+    assert runs.reconcile(store) == []
+    process.kill()
+    process.wait(10)
+    assert [info.run_id for info in runs.reconcile(store)] == [run.run_id]
+    assert store.run(run.run_id).state is RunState.INTERRUPTED
+    assert runs.reconcile(store) == []
+
+
+def test_another_process_with_the_same_number_is_not_taken_for_the_run(store: Store) -> None:
+    target = targets.load("shop")
+    run = store.create_run(target, profile="quick", faults=True, started_by="test", planned=())
+    store.own(run.run_id, os.getpid(), psutil.Process().create_time() - 1000)
+    assert not runs.is_alive(store, run.run_id)
+
+
+def test_a_run_that_breaks_ends_as_broken_with_its_reason(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENLIGHT_RUBRIC", str(paths.data_folder() / "nowhere.toml"))
+    run = ended(store, start(store))
+    assert run.state is RunState.BROKEN
+    assert "nowhere.toml: cannot be read" in run.message
+
+
+def test_the_command_line_refuses_a_second_run_and_names_the_first(
+    store: Store, service: ThreadingHTTPServer
+) -> None:
+    first = held(store, service)
+    command = [sys.executable, "-m", "app", "assess", "shop", "--only", "endpoint_health.liveness"]
+    refused = subprocess.run(
+        command, cwd=paths.ROOT, capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert refused.returncode == 2
+    assert f"Run {first.run_id} of this service is in progress" in refused.stderr
