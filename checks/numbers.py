@@ -43,7 +43,7 @@ def ratio_of_medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, tuple
     """
     if not pairs:
         raise ValueError("no pairs, so no ratio")
-    random = Random(repr(pairs))
+    random = Random(repr([(float(first), float(second)) for first, second in pairs]))
 
     def ratio(sample: Sequence[tuple[float, float]]) -> float:
         return median(first for first, _ in sample) / max(median(second for _, second in sample), SHORTEST)

@@ -1,8 +1,8 @@
 """Ten users are answered fast, every time.
 
 Why it matters
-    This is the load that the team expects on a working day. The team's
-    own criterion is a mean below five seconds for up to twenty users.
+    This is the load that the team expects on a working day, and its own criterion is a mean latency below
+    five seconds for up to twenty users.
 
 How it is measured
     Ten users on one connection each ask ten questions of the declared repeat mix in random order for the

@@ -1,0 +1,82 @@
+"""cache.reachable against scripted PINGs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checks.cache import reachable
+from checks.contract import InstrumentFailure, Outcome
+from tests.checks.scripted import ScriptedInstruments, ScriptedRedis, a_target, gather, judge, measure
+
+
+def with_pings(*pings_ms: float) -> ScriptedInstruments:
+    return ScriptedInstruments(redis=ScriptedRedis(pings_ms=pings_ms))
+
+
+def test_quick_pings_pass():
+    finding = measure(reachable, a_target(), with_pings(*[0.4] * 30))
+    assert finding.outcome is Outcome.PASS
+    assert finding.value == 0.4
+    assert "0.4" in finding.reason
+    assert finding.fix == ""
+
+
+def test_one_slow_ping_of_thirty_is_not_the_95th_percentile():
+    finding = measure(reachable, a_target(), with_pings(*[0.4] * 29, 80.0))
+    assert finding.outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("ping_ms", "outcome", "share"),
+    [(5.0, Outcome.PASS, 1), (5.001, Outcome.WARN, 0.99), (50.0, Outcome.WARN, 0), (50.1, Outcome.FAIL, 0)],
+)
+def test_the_limits_themselves_are_within(ping_ms, outcome, share):
+    finding = measure(reachable, a_target(), with_pings(*[ping_ms] * 30))
+    assert finding.outcome is outcome
+    assert finding.share == pytest.approx(share, abs=0.01)
+
+
+def test_a_team_may_state_its_own_limit():
+    target = a_target(objectives={"cache_ping_p95_ms": 100.0})
+    assert measure(reachable, target, with_pings(*[60.0] * 30)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("why", ["Redis cannot be reached: refused.", "Redis refused the credentials."])
+def test_a_redis_that_cannot_be_used_fails_with_the_reason_and_a_remedy(why):
+    redis = ScriptedRedis(pings_ms=InstrumentFailure(why))
+    finding = measure(reachable, a_target(), ScriptedInstruments(redis=redis))
+    assert finding.outcome is Outcome.FAIL
+    assert why in finding.reason
+    assert finding.fix
+    assert finding.reproduce == 'redis-cli -u "redis://127.0.0.1:2/0" ping'
+
+
+def test_what_the_target_file_lacks_is_not_the_services_failure():
+    redis = ScriptedRedis(pings_ms=InstrumentFailure("REDIS_URL is not set.", missing="REDIS_URL"))
+    with pytest.raises(InstrumentFailure, match="REDIS_URL"):
+        gather(reachable, a_target(), ScriptedInstruments(redis=redis))
+    with pytest.raises(InstrumentFailure):
+        gather(reachable, a_target(redis=None), ScriptedInstruments())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:hunter2@cache:6379/1", "redis://user:$REDIS_PASSWORD@cache:6379/1"),
+        ("redis://:hunter2@cache:6379", "redis://:$REDIS_PASSWORD@cache:6379"),
+        ("redis://:p@ss:w@cache:6379", "redis://:$REDIS_PASSWORD@cache:6379"),
+        ("redis://:${CACHE_PASSWORD}@cache:6379", "redis://:${CACHE_PASSWORD}@cache:6379"),
+        ("${CACHE_URL}", "${CACHE_URL}"),
+    ],
+)
+def test_a_password_never_gets_into_the_reproduce_line(url, shown):
+    finding = measure(reachable, a_target(redis={"url": url}), with_pings(0.5))
+    assert finding.reproduce == f'redis-cli -u "{shown}" ping'
+
+
+@given(st.lists(st.floats(0, 1e5), max_size=40), st.text(max_size=20))
+def test_any_evidence_is_judged(pings_ms, failure):
+    finding = judge(reachable, reachable.Evidence(tuple(pings_ms), failure, ""))
+    assert finding.outcome.measured
