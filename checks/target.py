@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, quote_plus, urljoin, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -425,5 +425,6 @@ class Target(Table):
 
     def absolute(self, place: str) -> str:
         """Full URL of a path of this target, or ``place`` itself where it is a URL already."""
-        base = self.url if self.url.endswith("/") else self.url + "/"
-        return place if place.startswith(("http://", "https://")) else urljoin(base, place.lstrip("/"))
+        if place.startswith(("http://", "https://")):
+            return place
+        return f"{self.url.rstrip('/')}/{place.lstrip('/')}"  # joined as text: a path never becomes a host

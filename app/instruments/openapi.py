@@ -46,6 +46,7 @@ PAGES = ("/docs", "/v3/api-docs/swagger-config", "/swagger-ui/index.html", "/red
 LINK = re.compile(
     r"""(?:\burl["']?\s*[:=]|spec-url\s*=|href\s*=)\s*["']([^"'<>\s]{1,500})["']""", re.IGNORECASE
 )
+DOCUMENT_HINT = re.compile(r"(?i)openapi|swagger|api-docs|\.json|\.ya?ml")
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
 STREAM_HINT = re.compile(r"(?i)(?:\b|_)(?:stream(?:ing)?|sse|events?)(?:\b|_)")
 SAFE_PATH = re.compile(r"/[\x21-\x7e]*")
@@ -87,10 +88,7 @@ class OpenApiDocuments:
             return documents
         for page in PAGES:
             reply = await self._get(page, seen, end)
-            for link in _links(reply) if reply else ():
-                url = urljoin(reply.url, link) if reply else ""
-                if not self._on_target(url) or len(documents) == MAX_DOCUMENTS:
-                    continue
+            for url in self._links(reply) if reply else ():
                 document = document_of(await self._get(url, seen, end))
                 if document is not None:
                     documents.append(document)
@@ -111,11 +109,17 @@ class OpenApiDocuments:
         await asyncio.sleep(0)  # parsing what came holds the loop up, so let a cancellation in between
         return reply if reply.status == 200 and reply.failure is None else None
 
-    def _on_target(self, url: str) -> bool:
-        try:
-            return Origin.of(url) == Origin.of(self._target.url)
-        except InstrumentFailure:
-            return False
+    def _links(self, page: Reply) -> Iterator[str]:
+        """Links of a documentation page, within the target, that may lead to a document."""
+        links = dict.fromkeys(LINK.findall(page.text[:MAX_PAGE_CHARS]))
+        likely = [link for link in links if DOCUMENT_HINT.search(link)]
+        for link in likely[:MAX_DOCUMENTS]:
+            try:
+                url = urljoin(page.url, link)
+                if Origin.of(url) == Origin.of(self._target.url):
+                    yield url
+            except (ValueError, InstrumentFailure):  # a link that is no URL leads nowhere
+                continue
 
 
 def document_of(reply: Reply | None) -> Mapping[str, Any] | None:
@@ -148,13 +152,6 @@ def _yaml(text: str) -> object:
         return yaml.load(text, _PlainLoader)  # noqa: S506 - derived from a safe loader
     except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError):
         return None
-
-
-def _links(reply: Reply) -> Iterator[str]:
-    """Links of a documentation page that may lead to a document, likely ones first."""
-    links = dict.fromkeys(LINK.findall(reply.text[:MAX_PAGE_CHARS]))
-    likely = [link for link in links if re.search(r"(?i)openapi|swagger|api-docs|\.json|\.ya?ml", link)]
-    yield from likely[:MAX_DOCUMENTS]
 
 
 def operations_of(document: Mapping[str, Any]) -> Iterator[Operation]:

@@ -66,6 +66,10 @@ class References:
             (name, form)
             for name, value in self._resolved.items()
             if len(value) >= SHORTEST_SECRET
-            for form in (value, quote(value, safe=""), json.dumps(value)[1:-1])
+            for form in (value, quote(value, safe=""), _in_json(value), _in_json(_in_json(value)))
         }
         return sorted(pairs, key=lambda pair: len(pair[1]), reverse=True)
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]

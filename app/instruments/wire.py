@@ -116,7 +116,7 @@ class Wire:
     def _prepared(self, request: Request) -> httpx.Request:
         url = request.url
         if not url.startswith(("http://", "https://")):
-            url = urljoin(self._base.rstrip("/") + "/", url.lstrip("/"))
+            url = f"{self._base.rstrip('/')}/{url.lstrip('/')}"
         origin = Origin.of(url)
         if origin not in self._origins:
             raise InstrumentFailure(f"{origin} is not declared in the target file, so nothing is sent there.")
@@ -191,9 +191,9 @@ async def _follow(
 
 
 def _off_target(request: httpx.Request, place: str) -> Failure | None:
-    url = urljoin(str(request.url), place)
     here = Origin.of(str(request.url))
     try:
+        url = urljoin(str(request.url), place)
         there = Origin.of(url)
         httpx.URL(url)
     except (InstrumentFailure, httpx.InvalidURL, ValueError):

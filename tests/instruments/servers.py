@@ -8,6 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from app.instruments.origins import declared_origins
+from app.instruments.references import References
+from app.instruments.wire import Wire
+from checks.contract import InstrumentFailure, Target
+
 Talk = Callable[["Visit"], Awaitable[None]]
 
 
@@ -96,3 +101,10 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def wire_to(target: Target, environment: dict[str, str] | None = None, *, reading: bool = False) -> Wire:
+    """A wire to ``target`` as the toolbox makes it; with ``reading`` as a passive check gets it."""
+    refused = InstrumentFailure("A passive check may only read.")
+    references = References(environment or {})
+    return Wire(target.url, declared_origins(target), references, lambda _: refused if reading else None)
