@@ -140,9 +140,10 @@ class _Course:
         """Tick until every user is done."""
         scenario = self._scenario
         measuring = False
+        now = perf_counter()
         while not all(task.done() for task in tasks):
-            due = perf_counter() + TICK_S
-            await asyncio.sleep(TICK_S)
+            due = now + TICK_S  # from before the last tick, so that what a tick takes counts as lag
+            await asyncio.sleep(max(0.0, due - perf_counter()))
             now = perf_counter()
             if not measuring and now >= scenario.measured_from:
                 measuring = True
@@ -180,6 +181,6 @@ class _Course:
     def _tell(self, second: int) -> None:
         rows = self._scenario.samples.rows(since=self._told_rows)
         self._told_rows += len(rows)
-        if second > self._second and (len(rows) or not self._scenario.over):
+        if len(rows) or not self._scenario.over:  # the last requests may take longer than the scenario
             self._second = second
             self._on_second(second_of(self._scenario.plan, second, rows))

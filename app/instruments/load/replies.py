@@ -14,8 +14,7 @@ from app.instruments.wire import REDIRECTS, Inflate
 from checks.contract import Failure, FailureKind
 from checks.target import Ask, Marker, Stream, at_path
 
-SHOWN_CHARS = 160
-SHOWN_BYTES = 4 * SHOWN_CHARS
+KEPT_BYTES = 16 * 1024  # of a wrong body; it is cut to an example only after secrets in it are hidden
 STREAM_STATUSES = range(200, 300)
 
 
@@ -57,9 +56,7 @@ class AnswerReader:
                 return _failed(error.failure)
         answer = self._ask.answer
         if _is_empty(at_path(document, answer) if answer else body):
-            words = (
-                f"no answer at `{answer}`; the body begins {_shown(body)}" if answer else "the body is empty"
-            )
+            words = f"no answer at `{answer}`, {_beginning(body)}" if answer else "the body is empty"
             return _failed(Failure(FailureKind.WRONG_BODY, words))
         return Verdict(None, _cached(self._marker, headers, document))
 
@@ -103,8 +100,8 @@ class StreamReader:
             raise ReplyError(
                 FailureKind.TOO_LARGE, f"the stream is larger than {MAX_REPLY_BYTES // 1024} KiB"
             )
-        if len(self._start) < SHOWN_BYTES:
-            self._start += piece[:SHOWN_BYTES]
+        if len(self._start) < KEPT_BYTES:
+            self._start += piece[: KEPT_BYTES - len(self._start)]
         try:
             for name, data in self._parser.feed(piece):
                 self._event(name, data)
@@ -123,7 +120,7 @@ class StreamReader:
         if status not in STREAM_STATUSES:
             return _failed(_bad_status(status, headers, self._start))
         if not self.first_token_at:
-            words = f"a stream without a token; it begins {_shown(self._start)}"
+            words = f"a stream without a token, {_beginning(self._start)}"
             return _failed(Failure(FailureKind.WRONG_BODY, words))
         if self._declares_end and not self.ended_at:
             return _failed(Failure(FailureKind.WRONG_BODY, "a stream that closed before its declared end"))
@@ -182,12 +179,12 @@ def _bad_status(status: int, headers: RawHeaders, body: bytes) -> Failure:
     names = text_headers(headers)
     if status == 429:
         wait = names.get("retry-after")
-        asked = f" (Retry-After: {printable(wait, 40)})" if wait else ""
+        asked = f" (Retry-After: {wait})" if wait else ""
         return Failure(FailureKind.STATUS, f"HTTP 429, the service is rate limiting{asked}")
     if status in REDIRECTS:
-        place = printable(names.get("location", "nowhere"), SHOWN_CHARS)
-        return Failure(FailureKind.REDIRECT, f"HTTP {status} to {place}; a load follows no redirects")
-    return Failure(FailureKind.STATUS, f"HTTP {status}; the body begins {_shown(body)}")
+        place = names.get("location", "nowhere")
+        return Failure(FailureKind.REDIRECT, f"HTTP {status}, and a load follows no redirects: to {place}")
+    return Failure(FailureKind.STATUS, f"HTTP {status}, {_beginning(body)}")
 
 
 def _document(body: bytes, headers: RawHeaders) -> object:
@@ -202,7 +199,7 @@ def _document(body: bytes, headers: RawHeaders) -> object:
         )
     document = _parsed(plain)
     if document is None:
-        raise ReplyError(FailureKind.WRONG_BODY, f"the body is not JSON; it begins {_shown(plain)}")
+        raise ReplyError(FailureKind.WRONG_BODY, f"the body is not JSON, {_beginning(plain)}")
     return document
 
 
@@ -238,14 +235,5 @@ def _is_empty(found: object) -> bool:
     return not (found.strip() if isinstance(found, str | bytes) else found)
 
 
-def _shown(body: bytes) -> str:
-    return (
-        repr(printable(body[:SHOWN_BYTES].decode("utf-8", "replace"), SHOWN_CHARS))
-        if body
-        else "with nothing"
-    )
-
-
-def printable(text: str, limit: int) -> str:
-    """The start of hostile text on one line, without anything that steers a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text[:limit])
+def _beginning(body: bytes) -> str:
+    return f"beginning with {body[:KEPT_BYTES].decode('utf-8', 'replace')}" if body else "with an empty body"

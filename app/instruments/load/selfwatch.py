@@ -12,8 +12,8 @@ import numpy as np
 Validity = Literal["valid", "suspect", "invalid"]
 
 # Below these a lag is the grain of timers and of a busy desktop, whatever the service's own speed.
-SUSPECT_LAG_MS = 10.0
-INVALID_LAG_MS = 50.0
+SUSPECT_LAG_MS = 25.0
+INVALID_LAG_MS = 100.0
 SUSPECT_LAG_SHARE = 0.5
 INVALID_LAG_SHARE = 1.0
 BUSY_CPU_RATIO = 0.9  # Locust warns at the same share of a core
@@ -33,8 +33,8 @@ class SelfReport:
     ) -> tuple[Validity, tuple[str, ...]]:
         """Judge by event-loop lag against the service's median, own CPU share and number of samples.
 
-        Invalid: the lag's p99 is above 50 ms and above the median, so the latencies are the driver's.
-        Suspect: above 10 ms and half the median; or more than 90 % of a core; or too few samples.
+        Invalid: the lag's p99 is above 100 ms and above the median, so the latencies are the driver's.
+        Suspect: above 25 ms and half the median; or more than 90 % of a core; or too few samples.
         """
         reasons: list[str] = []
         invalid = False

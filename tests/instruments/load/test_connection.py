@@ -1,0 +1,103 @@
+"""The parser's view: where a reply is cut into segments makes no difference."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.instruments.load.connection import Connection
+from app.instruments.load.replies import AnswerReader, StreamReader
+from checks.target import Ask, Stream
+from tests.instruments.load.loads import ASK, STREAM
+
+ANSWER = json.dumps({"answer": "Zwölf Tage — 12", "from_cache": True}, ensure_ascii=False).encode()
+EVENTS = (
+    'event: token\r\ndata: {"role": "assistant"}\r\n\r\n: ping\n\n'
+    'event: token\rdata: {"text":\rdata: "é"}\r\r'
+    'event: done\ndata: {"from_cache": true}\n\n'
+).encode()
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+REPLIES = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER),
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + chunked(ANSWER, 7),
+    b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nOops",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{}x",
+]
+STREAMS = [
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(EVENTS, 5),
+    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(EVENTS), EVENTS),
+]
+
+
+class Sink:
+    """A transport that takes what is written, and can be aborted."""
+
+    def write(self, data: bytes) -> None:
+        self.written = data
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def outcome(reader, pieces):
+    connection = Connection(reader)
+    connection.connection_made(Sink())
+    waiter = connection.exchange(b"GET / HTTP/1.1\r\n\r\n", deadline=1e18)
+    for piece in pieces:
+        if not waiter.done():
+            connection.data_received(piece)
+    assert waiter.done()
+    verdict = None if connection.failure else reader.verdict(connection.status, connection.headers)
+    return connection.status, connection.failure, verdict, connection.open, bool(reader.first_token_at)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % len(data) for place in places), len(data)]
+    return [data[start:end] for start, end in pairwise(edges) if start < end]
+
+
+PLACES = st.lists(st.integers(0, 10_000), max_size=20)
+
+
+@given(st.sampled_from(REPLIES), PLACES)
+def test_where_a_reply_is_cut_makes_no_difference(reply, places):
+    whole = asyncio.run(outcome(AnswerReader(Ask.model_validate(ASK)), [reply]))
+    parts = asyncio.run(outcome(AnswerReader(Ask.model_validate(ASK)), cut(reply, places)))
+    assert parts == whole
+
+
+@given(st.sampled_from(STREAMS), PLACES)
+def test_where_a_stream_is_cut_makes_no_difference(reply, places):
+    whole = asyncio.run(outcome(StreamReader(Stream.model_validate(STREAM)), [reply]))
+    assert whole[2].failure is None
+    assert whole[2].cached == 1
+    parts = asyncio.run(outcome(StreamReader(Stream.model_validate(STREAM)), cut(reply, places)))
+    assert parts == whole
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_raise(data):
+    async def main():
+        connection = Connection(AnswerReader(Ask.model_validate(ASK)))
+        connection.connection_made(Sink())
+        waiter = connection.exchange(b"", deadline=1e18)
+        if data:
+            connection.data_received(data)
+        if not waiter.done():
+            connection.connection_lost(None)
+        assert waiter.done()
+        assert connection.failure is not None or connection.status
+
+    asyncio.run(main())

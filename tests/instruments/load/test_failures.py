@@ -1,0 +1,271 @@
+"""Every way to fail a request has its kind and an example, and none stops the scenario."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+import json
+import socket
+import struct
+
+import pytest
+import uvloop
+
+from app.instruments.load.connection import MAX_REPLY_BYTES
+from tests.instruments.load.loads import ASK, GOOD, a_target, answers, load, writes
+from tests.instruments.servers import Visit, free_port, scripted
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def tried(talk, *, ask=None, **plan):
+    async def main():
+        async with scripted(talk) as server:
+            return (await load(a_target(server.url, ask=ask or ASK), **plan)).summary
+
+    return uvloop.run(main())
+
+
+def only(summary, kind):
+    """Assert that everything failed, all of one kind; return its example."""
+    assert summary.successful == 0
+    assert summary.total_requests == summary.failed >= 1
+    assert summary.failures == {kind: summary.failed}
+    assert list(summary.failure_examples) == [kind]
+    assert (summary.p50_ms, summary.mean_ms, summary.max_ms) == (None, None, None)
+    assert summary.marked == summary.cached == 0
+    return summary.failure_examples[kind]
+
+
+def test_a_refused_connection_is_a_failure_of_kind_refused():
+    summary = uvloop.run(load(a_target(f"http://127.0.0.1:{free_port()}"), users=3)).summary
+    assert "refused" in only(summary, "refused")
+    assert summary.total_requests <= 3 * 10, "a user who is refused pauses before the next attempt"
+
+
+def test_a_name_that_cannot_be_resolved_is_a_failure_of_kind_dns():
+    summary = uvloop.run(load(a_target("http://no-such-host.invalid"), users=1)).summary
+    assert "cannot be resolved" in only(summary, "dns")
+
+
+def test_an_orderly_close_without_a_reply_is_a_failure_of_kind_reset():
+    assert "without a reply" in only(tried(writes(b"")), "reset")
+
+
+def test_a_reset_after_accept_is_a_failure_of_kind_reset():
+    async def talk(visit: Visit) -> None:
+        linger = struct.pack("ii", 1, 0)
+        visit.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        visit.reset()
+
+    assert "reset" in only(tried(talk), "reset")
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (OK + b"Content-Ty", "in the middle"),
+        (OK + b"Content-Length: 500\r\n\r\n" + GOOD.encode(), "in the middle"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "in the middle"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n", "chunk size"),
+        (OK + b"Content-Length: 9\r\n\r\n" + GOOD.encode(), "Content-Length is wrong"),
+        (OK + b"Content-Length: 2\r\n\r\n{}" + OK + b"Content-Length: 2\r\n\r\n{}", "more than one reply"),
+        (OK + b"Content-Length: -5\r\n\r\n", "Content-Length"),
+        (b"<html>hello</html>", "not a valid HTTP/1.1 reply"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not a valid HTTP/1.1 reply"),
+        (b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", "switched protocols"),
+    ],
+)
+def test_a_reply_that_breaks_http_is_a_failure_of_kind_protocol(reply, words):
+    assert words in only(tried(writes(reply)), "protocol")
+
+
+def test_one_byte_a_second_times_out():
+    async def talk(visit: Visit) -> None:
+        for byte in OK + b"Content-Length: 2\r\n\r\n{}":
+            await visit.write(bytes([byte]))
+            await asyncio.sleep(0.1)
+
+    summary = tried(talk, timeout_s=0.5, duration_s=0.2)
+    assert "not the whole reply" in only(summary, "timeout")
+
+
+def test_a_server_that_never_answers_times_out():
+    async def talk(visit: Visit) -> None:
+        await asyncio.sleep(60)
+
+    summary = tried(talk, timeout_s=0.3, duration_s=0.2)
+    assert "no reply" in only(summary, "timeout")
+    assert summary.duration_s < 5
+
+
+@pytest.mark.parametrize("head", [OK + b"\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n", OK + b"X: "])
+def test_an_endless_reply_is_cut_at_its_bound(head):
+    async def talk(visit: Visit) -> None:
+        await visit.write(head)
+        while True:
+            await visit.write(b"10000\r\n" + b"x" * 65_536 + b"\r\n" if b"chunked" in head else b"x" * 65_536)
+
+    summary = tried(talk, users=1, think_time_ms=0, duration_s=0.1, timeout_s=60)
+    assert "KiB" in only(summary, "too_large")
+    assert summary.received_bytes <= summary.total_requests * (MAX_REPLY_BYTES + 1_000_000)
+
+
+def test_endless_interim_replies_are_cut_at_their_bound():
+    async def talk(visit: Visit) -> None:
+        while True:
+            await visit.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    assert "head" in only(tried(talk, users=1, duration_s=0.1, timeout_s=60), "too_large")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("<html>Sorry</html>", "not JSON"),
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"reply": "x"}', "no answer at `answer`"),
+        ('{"answer": ""}', "no answer at `answer`"),
+        ('{"answer": "  "}', "no answer at `answer`"),
+        ('{"answer": null}', "no answer at `answer`"),
+        ('["answer"]', "no answer at `answer`"),
+    ],
+)
+def test_a_good_status_with_a_wrong_body_is_no_answer(body, words):
+    assert words in only(tried(answers(body)), "wrong_body")
+
+
+def test_an_empty_body_is_no_answer_even_where_no_path_is_declared():
+    ask = {"path": "/ask"}
+    assert "empty" in only(tried(answers(""), ask=ask), "wrong_body")
+    assert tried(answers("fine"), ask=ask).failed == 0
+
+
+def test_the_declared_share_of_errors_is_counted_and_is_no_latency():
+    turns = itertools.count()
+
+    async def talk(visit: Visit) -> None:
+        if next(turns) % 4 == 0:
+            await asyncio.sleep(0.2)
+            await visit.reply('{"detail": "broken"}', 500)
+        else:
+            await visit.reply(GOOD)
+
+    summary = tried(talk, users=1, duration_s=1.5)
+    assert abs(summary.failed - summary.total_requests / 4) <= 1
+    assert summary.failures == {"status": summary.failed}
+    assert "HTTP 500" in summary.failure_examples["status"]
+    assert "broken" in summary.failure_examples["status"]
+    assert summary.p50_ms < 200, "only the failed replies took 200 ms"
+
+
+def test_a_rate_limit_is_named_beside_other_errors():
+    turns = itertools.count()
+
+    async def talk(visit: Visit) -> None:
+        status = 500 if next(turns) == 0 else 429
+        await visit.reply("{}", status, Retry_After="7")
+
+    example = only(tried(talk, users=1), "status")
+    assert "rate limiting (Retry-After: 7)" in example
+    assert "1\u00a0reply with HTTP 500" in example
+
+
+def test_a_redirect_is_not_followed():
+    summary = tried(answers("", 307, Location="/elsewhere"))
+    assert "/elsewhere" in only(summary, "redirect")
+
+
+def test_a_declared_good_status_is_good():
+    assert tried(answers(GOOD, 202), ask=ASK | {"good_statuses": [202]}).failed == 0
+    assert "HTTP 200" in only(tried(answers(GOOD), ask=ASK | {"good_statuses": [202]}), "status")
+
+
+def test_a_reply_that_is_compressed_although_identity_was_asked_for_is_read():
+    for encoding in ("gzip", "GZIP", "x-gzip"):
+        talk = answers(gzip.compress(GOOD.encode()), Content_Encoding=encoding)
+        summary = tried(talk)
+        assert summary.failed == 0
+        assert summary.cached == summary.total_requests
+
+
+def test_a_compressed_bomb_is_not_blown_up():
+    bomb = gzip.compress(b'{"answer": "' + b"x" * (3 * MAX_REPLY_BYTES) + b'"}')
+    summary = tried(answers(bomb, Content_Encoding="gzip"), users=1, duration_s=0.1)
+    assert "inflated" in only(summary, "too_large")
+
+
+def test_a_broken_encoding_is_a_wrong_body():
+    assert "not JSON" in only(tried(answers(b"\x1f\x8bnonsense", Content_Encoding="gzip")), "wrong_body")
+    assert "not JSON" in only(tried(answers(b"\x1b\x03nonsense", Content_Encoding="br")), "wrong_body")
+
+
+def test_examples_are_short_printable_and_without_secrets():
+    secret = "s3cret-" + "x" * 3000
+    ask = ASK | {"headers": {"Authorization": "Bearer ${TOKEN}"}}
+
+    async def talk(visit: Visit) -> None:
+        echoed = visit.headers["authorization"]
+        await visit.reply("\x1b[2J\u202e " + echoed, 500)
+
+    async def main():
+        async with scripted(talk) as server:
+            resolve = lambda text: text.replace("${TOKEN}", secret)  # noqa: E731
+            target = a_target(server.url, ask=ask)
+            return (await load(target, driver={"resolve": resolve})).summary, server.visits
+
+    summary, visits = uvloop.run(main())
+    assert visits[0].headers["authorization"] == f"Bearer {secret}"
+    example = only(summary, "status")
+    assert "Bearer ${TOKEN}" in example
+    assert "s3cret" not in example
+    assert example.isprintable()
+    assert len(example) <= 200
+
+
+def test_bytes_that_nobody_asked_for_cost_the_connection_and_nothing_else():
+    async def talk(visit: Visit) -> None:
+        await visit.reply(GOOD)
+        await asyncio.sleep(0.01)
+        await visit.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+
+    async def main():
+        async with scripted(talk) as server:
+            told = await load(a_target(server.url), users=1, think_time_ms=60)
+            return told.summary, server.connections
+
+    summary, connections = uvloop.run(main())
+    assert summary.failed == 0
+    assert connections == summary.total_requests > 1
+
+
+def test_the_marker_is_judged_as_declared():
+    def cached(reply, marker, **headers):
+        summary = tried(answers(json.dumps({"answer": "x"} | reply), **headers), ask=ASK | {"cached": marker})
+        assert summary.failed == 0
+        return summary.cached / summary.total_requests, summary.marked / summary.total_requests
+
+    path = {"json": "from_cache", "equals": True}
+    assert cached({"from_cache": True}, path) == (1, 1)
+    assert cached({"from_cache": False}, path) == (0, 1)
+    assert cached({}, path) == (0, 0), "a marker that no reply has says nothing"
+    assert cached({}, {"json": "from_cache", "present": True}) == (0, 1)
+    header = {"header": "X-Cache", "equals": "HIT"}
+    assert cached({}, header, X_Cache="hit") == (1, 1)
+    assert cached({}, header, x_cache="MISS") == (0, 1)
+    assert cached({}, header) == (0, 0)
+    assert cached({}, None) == (0, 0)
+
+
+def test_a_reply_without_the_marker_is_a_miss_where_others_have_it():
+    turns = itertools.count()
+
+    async def talk(visit: Visit) -> None:
+        await visit.reply(GOOD if next(turns) % 2 else '{"answer": "x"}')
+
+    summary = tried(talk, users=1)
+    assert summary.marked == summary.total_requests
+    assert abs(summary.cached - summary.total_requests / 2) <= 1
