@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from app.errors import UserError
 from app.records import Scorecard, ScoredFinding, Snapshot
 from app.wording import OUTCOME_WORDS, value_text
 from checks.findings import Outcome
@@ -19,7 +20,7 @@ NOISE_RATIO = 0.05
 EPSILON = 1e-9
 
 
-class NotScoredError(ValueError):
+class NotScoredError(UserError):
     """A run that never got a score cannot be compared."""
 
 
@@ -128,7 +129,9 @@ def compare(before: Snapshot, after: Snapshot) -> Comparison:
 def _card(snapshot: Snapshot) -> Scorecard:
     card = snapshot.scorecard
     if card is None or card.score is None:
-        raise NotScoredError(f"run #{snapshot.run.number} has no score, so it cannot be compared")
+        raise NotScoredError(
+            f"run #{snapshot.run.number} has no score, so it cannot be compared. Pick a finished one."
+        )
     return card
 
 

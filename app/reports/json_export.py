@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from app.errors import UserError
 from app.records import (
     SCHEMA_VERSION,
     CategoryScore,
@@ -36,7 +37,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
-class SnapshotError(ValueError):
+class SnapshotError(UserError):
     """A file is not a snapshot that can be read; the message names file, key and remedy."""
 
 
