@@ -69,7 +69,7 @@ class Limit:
         low, high = interval
         if not any(low < at < high for at in (self.pass_at, self.warn_at)):
             return ""
-        return f" That is close: its 95{NBSP}% interval is {show(low, unit)} to {show(high, unit)}."
+        return f" Too close to be sure: the 95{NBSP}% interval is {show(low, unit)} to {show(high, unit)}."
 
 
 def curve_share(value: float, *, p10: float, median: float) -> float:

@@ -90,14 +90,23 @@ class Users:
         await asyncio.gather(*(user(number) for number in range(USERS)))
         return sorted(probes, key=lambda probe: probe.at_s)
 
-    async def answered_again_s(self) -> float | None:
-        """Seconds until a new question is answered well; None when that takes over RECOVERY_S."""
+    async def answered_again_s(self, counter: CommandCount, *, used_cache: bool) -> float | None:
+        """Seconds until a new question is answered well; None when that takes over RECOVERY_S.
+
+        Returns when the service also calls its cache again, where it did before and that can be seen: a
+        breaker that is still open would hide the next cut from it.
+        """
         started = monotonic()
+        answered_s: float | None = None
+        await counter.change()
         while monotonic() - started < RECOVERY_S:
-            if (await self._ask(self._new(), RECOVERY_S)).good:
-                return monotonic() - started
+            good = (await self._ask(self._new(), RECOVERY_S)).good
+            if good and answered_s is None:
+                answered_s = monotonic() - started
+            if good and not (used_cache and await counter.change() == 0):
+                break
             await asyncio.sleep(2 * PACE_S)
-        return None
+        return answered_s
 
     async def _ask(self, prompt: str, timeout_s: float) -> Answer:
         return await self._instruments.questions.ask(prompt, route=self._route, timeout_s=timeout_s)

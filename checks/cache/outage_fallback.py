@@ -107,7 +107,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
             await counter.change()
             cut += await users.watch(way, outage_s, deadline_s)
             commands[way] = await counter.change()
-        again[way] = await users.answered_again_s()
+        again[way] = await users.answered_again_s(counter, used_cache=bool(commands[""]))
     curl = instruments.questions.curl(target.prompts.repeat[0], route=route)
     line = f"# with the cache cut ({' or '.join(ways)}):\nfor i in 1 2 3; do time {curl}; done"
     return Evidence(tuple(cold), tuple(cut), again, deadline_s, commands, line)

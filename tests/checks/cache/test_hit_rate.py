@@ -134,7 +134,7 @@ def test_the_limits_themselves_are_within_and_called_close(hits, outcome, share)
     finding = judge(hit_rate, hit_rate.Evidence(mix(hits, 100), None, None, "", ""))
     assert finding.outcome is outcome
     assert finding.share == pytest.approx(share)
-    assert "That is close" in finding.reason
+    assert "Too close to be sure" in finding.reason
 
 
 def test_a_team_may_ask_for_less_than_the_warning_limit():

@@ -135,12 +135,30 @@ def test_a_service_that_stays_down_after_the_cut_fails():
     assert "came back" in finding.reason
 
 
-def test_recovery_is_waited_for():
+def recovery_s(instruments, *, used_cache: bool) -> float | None:
+    users = _outage.Users(instruments, "ask", ["known"])
+    counter = _outage.CommandCount(instruments)
+    return asyncio.run(users.answered_again_s(counter, used_cache=used_cache))
+
+
+def test_a_good_answer_after_the_cut_is_waited_for():
     answers = iter([a_bad_answer(503), a_bad_answer(503), quick()])
     instruments, _ = service()
     instruments.questions.answer = lambda prompt, route: next(answers)
-    waited_s = asyncio.run(_outage.Users(instruments, "ask", ["known"]).answered_again_s())
-    assert waited_s >= 4 * _outage.PACE_S
+    assert recovery_s(instruments, used_cache=False) >= 4 * _outage.PACE_S
+
+
+def test_the_next_cut_waits_until_the_service_calls_its_cache_again():
+    chat = ChatModel()
+    instruments = chat.instruments()
+    uncached, asked = 3, instruments.questions.asked
+    instruments.questions.answer = lambda prompt, route: (
+        quick(prompt) if len(asked) <= uncached else chat.answer(prompt)
+    )
+    assert recovery_s(instruments, used_cache=True) < 4 * _outage.PACE_S
+    assert len(asked) == uncached + 1
+    assert recovery_s(instruments, used_cache=False) is not None
+    assert len(asked) == uncached + 2
 
 
 def test_only_the_ways_of_the_lever_are_used():

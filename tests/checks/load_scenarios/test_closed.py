@@ -151,8 +151,8 @@ def test_no_request_at_all_is_not_assessed():
 
 
 def test_a_success_ratio_near_its_limit_is_called_close():
-    assert "That is close" in judge(light, of_light(successful=97, failed=3)).reason
-    assert "That is close" not in judge(light, of_light()).reason
+    assert "Too close to be sure" in judge(light, of_light(successful=97, failed=3)).reason
+    assert "Too close to be sure" not in judge(light, of_light()).reason
 
 
 def test_a_target_may_state_its_own_objectives():

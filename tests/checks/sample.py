@@ -1,0 +1,79 @@
+"""Measures checks on the real sample, with the instruments of a real run."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import uvloop
+
+from app import targets
+from app.instruments.faults.ledger import Ledger
+from app.instruments.policy import Policy
+from app.instruments.toolbox import Hooks, Toolbox
+from app.sample import processes, stack
+from checks import LoadedCheck, all_checks
+from checks.contract import Finding, Profile
+from tests.checks import scripted
+
+# Shorter than any profile: enough for a judgement, not for a score.
+BRIEF = Profile("quick", scenario_s=2, min_requests=20, samples=20, outage_s=1.5, deadline_factor=1)
+
+
+@dataclass
+class Sample:
+    """A running sample, and what its levers did (``events``)."""
+
+    state: stack.State
+    events: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, folder: Path) -> Sample:
+        """Start it healthy. Raises SampleError."""
+        [port] = processes.free_ports(1)
+        return cls(stack.up(chat_port=port, folder=folder, target_file=folder / "sample.toml"))
+
+    def with_defects(self, *names: str) -> Sample:
+        """The same sample with exactly these defects."""
+        if self.state.defects != names:
+            self.state = stack.set_defects(names, self.state.folder)
+        return self
+
+    def stop(self) -> None:
+        """End it."""
+        stack.down(self.state.folder)
+
+    def measure(self, check_id: str, profile: Profile = BRIEF) -> Finding:
+        """Carry out one check as a run does."""
+        check = all_checks()[check_id]
+        target = targets.load(str(self.state.target_file))
+        toolbox = self._toolbox(target, profile)
+        refusal = toolbox.refusal(check)
+        assert refusal is None, refusal
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            evidence = runner.run(self._gather(toolbox, check, target))
+        return scripted.judge(check.module, evidence, target)
+
+    async def _gather(self, toolbox: Toolbox, check: LoadedCheck, target: object) -> object:
+        async with asyncio.timeout(check.about.deadline_s), toolbox.open(check) as instruments:
+            return await check.gather(target, instruments)
+
+    def _toolbox(self, target: object, profile: Profile) -> Toolbox:
+        hooks = Hooks(
+            say=lambda text: None,
+            load_second=lambda data: None,
+            load_result=lambda result: None,
+            lever=lambda lever, way, what, detail: self.events.append(f"{what} {lever} {way}"),
+        )
+        return Toolbox(
+            target,
+            profile,
+            policy=Policy(),
+            seed=Random().getrandbits(48),
+            hooks=hooks,
+            ledger=Ledger(self.state.folder / "levers"),
+            samples_folder=None,
+            environment=stack.environment(self.state),
+        )
