@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -23,14 +24,269 @@ class Defect:
     group: str
 
 
-_ALL: tuple[Defect, ...] = ()
+CACHE_CHECKS = ("cache.hit_rate", "cache.speedup", "cache.cost_saving")
+LOAD_CHECKS = (
+    "load_scenarios.baseline",
+    "load_scenarios.light",
+    "load_scenarios.medium",
+    "load_scenarios.heavy",
+)
+
+_ALL = (
+    # cache
+    Defect(
+        "cache_password_unknown",
+        "The cache wants a password nobody passed on",
+        "Valkey has a password that the service knows and the target file does not.",
+        ("cache.reachable",),
+        "cache",
+    ),
+    Defect(
+        "cache_slow_to_reach",
+        "The way to the cache's server is slow",
+        "The address of Valkey in the target file leads over a way that takes 80 ms more.",
+        ("cache.reachable",),
+        "cache",
+    ),
+    Defect(
+        "cache_never_called",
+        "The cache is wired in but never called",
+        "Every question is answered by the paid model; Redis sees no command.",
+        (*CACHE_CHECKS, *LOAD_CHECKS),
+        "cache",
+    ),
+    Defect(
+        "cache_key_never_matches",
+        "No question is ever found in the cache again",
+        "The cache key holds a part that is new for each request, so every look-up misses.",
+        (*CACHE_CHECKS, *LOAD_CHECKS),
+        "cache",
+    ),
+    Defect(
+        "cache_keeps_few",
+        "Most answers are never stored",
+        "Only one question in sixteen is stored, always the same ones.",
+        (*CACHE_CHECKS, *LOAD_CHECKS),
+        "cache",
+    ),
+    Defect(
+        "cache_marker_lies",
+        "Replies say cached, and the model is paid all the same",
+        "A repeated question is marked as cached, but the model is called and waited for each time.",
+        CACHE_CHECKS,
+        "cache",
+    ),
+    Defect(
+        "cache_hits_slow",
+        "A hit takes nearly as long as the model",
+        "After a hit the service does something slow for 200 ms.",
+        ("cache.speedup",),
+        "cache",
+    ),
+    Defect(
+        "cache_outage_500",
+        "Without the cache there are no answers",
+        "When Redis does not answer, questions fail with 500; nothing stands in for it.",
+        ("cache.outage_fallback",),
+        "cache",
+    ),
+    Defect(
+        "cache_hang_no_timeout",
+        "A silent cache hangs every question",
+        "The connection to Redis has no time-out; a refused connection is coped with, silence is not.",
+        ("cache.outage_fallback",),
+        "cache",
+    ),
+    # endpoint_health
+    Defect(
+        "health_lies_degraded",
+        "Health says degraded",
+        "GET /health answers 200 with the status degraded.",
+        ("endpoint_health.liveness",),
+        "endpoint_health",
+    ),
+    Defect(
+        "health_slow",
+        "Health is slow",
+        "Every fifth reply of GET /health takes 300 ms.",
+        ("endpoint_health.liveness",),
+        "endpoint_health",
+    ),
+    Defect(
+        "primary_route_500",
+        "The chat route answers Internal Server Error",
+        "POST /api/chat fails for every good question; the stream route works.",
+        ("endpoint_health.primary_route", *LOAD_CHECKS),
+        "endpoint_health",
+    ),
+    Defect(
+        "primary_route_flaky",
+        "One question in eight fails",
+        "Every eighth answer of POST /api/chat is a 500.",
+        ("cache.outage_fallback", "endpoint_health.primary_route", *LOAD_CHECKS),
+        "endpoint_health",
+    ),
+    Defect(
+        "wrong_shape",
+        "The reply lacks the answer",
+        "POST /api/chat answers 200, and the answer is missing in the reply.",
+        ("endpoint_health.primary_route", *LOAD_CHECKS),
+        "endpoint_health",
+    ),
+    Defect(
+        "bad_input_500",
+        "Wrong types crash the chat route",
+        "A null, a number or a missing field in place of the message is answered with 500.",
+        ("endpoint_health.bad_input",),
+        "endpoint_health",
+    ),
+    Defect(
+        "bad_input_accepted",
+        "Wrong types are answered as if they were right",
+        "A null, a number or a missing field in place of the message gets an answer, which is paid for.",
+        ("endpoint_health.bad_input",),
+        "endpoint_health",
+    ),
+    Defect(
+        "bad_input_poisons",
+        "One bad body breaks the service until its restart",
+        "After a deeply nested body every request to the API is answered with 500.",
+        (
+            "cache.outage_fallback",
+            "endpoint_health.bad_input",
+            "error_recovery.compensation",
+            "error_recovery.upstream_hang",
+        ),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_all_at_once",
+        "The stream comes all at once",
+        "Tokens are held back until the last one is there.",
+        ("endpoint_health.stream_first_token",),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_slow_first_token",
+        "The first token is late",
+        "A new question waits 1.6 s more before its first token.",
+        ("endpoint_health.stream_first_token",),
+        "endpoint_health",
+    ),
+    Defect(
+        "stale_server",
+        "A stale server answers on the same port",
+        "A chat process of an earlier start was never ended and gets half of the connections.",
+        ("endpoint_health.single_server",),
+        "endpoint_health",
+    ),
+    Defect(
+        "stale_server_elsewhere",
+        "A stale server answers on another port",
+        "A chat process of an earlier start was never ended and answers beside the new one.",
+        ("endpoint_health.single_server",),
+        "endpoint_health",
+    ),
+    # load_scenarios
+    Defect(
+        "slow_under_load",
+        "Slow above twelve users",
+        "From the thirteenth user on every answer waits, 0.3 s for each user too many.",
+        ("load_scenarios.heavy",),
+        "load_scenarios",
+    ),
+    Defect(
+        "errors_under_load",
+        "Refuses above twelve users",
+        "From the thirteenth user on answers are 503.",
+        ("load_scenarios.heavy",),
+        "load_scenarios",
+    ),
+    # monitoring
+    Defect(
+        "metrics_absent",
+        "There are no metrics",
+        "GET /metrics is a 404.",
+        ("monitoring.metrics_exposed",),
+        "monitoring",
+    ),
+    Defect(
+        "metrics_unparseable",
+        "Metrics cannot be parsed",
+        "GET /metrics ends with a line that is not in Prometheus format.",
+        ("monitoring.metrics_exposed",),
+        "monitoring",
+    ),
+    Defect(
+        "metrics_secret_label",
+        "A key stands in the metrics",
+        "A metric has the model's API key as a label.",
+        ("monitoring.metrics_exposed",),
+        "monitoring",
+    ),
+    Defect(
+        "metrics_cardinality",
+        "A series for each session",
+        "A counter has the session id as a label: 3,000 series after a start.",
+        ("monitoring.metrics_exposed",),
+        "monitoring",
+    ),
+    # error_recovery
+    Defect(
+        "no_upstream_timeout",
+        "No time-out on the model",
+        "When the model accepts a call and does not answer, the caller waits without end.",
+        ("error_recovery.upstream_hang",),
+        "error_recovery",
+    ),
+    Defect(
+        "upstream_timeout_too_long",
+        "The time-out on the model is longer than callers wait",
+        "When the model does not answer, the caller is told after 8 s; 5 s are promised.",
+        ("error_recovery.upstream_hang",),
+        "error_recovery",
+    ),
+    Defect(
+        "no_compensation",
+        "Compensations do not run",
+        "When a step of an order fails, what the steps before it did stays.",
+        ("error_recovery.compensation",),
+        "error_recovery",
+    ),
+    Defect(
+        "partial_compensation",
+        "Compensation releases the first article only",
+        "When an order of several articles is undone, only the first one is back in stock.",
+        ("error_recovery.compensation",),
+        "error_recovery",
+    ),
+    Defect(
+        "compensation_forgets_lost_reply",
+        "A step whose reply was lost is not undone",
+        "When a partner does its step and its reply is lost, the step is taken for one that was not done.",
+        ("error_recovery.compensation",),
+        "error_recovery",
+    ),
+)
 DEFECTS: Mapping[str, Defect] = {defect.name: defect for defect in _ALL}
-AS_FOUND: tuple[str, ...] = ()
+
+# The brief's situation: what the team had without knowing it.
+AS_FOUND = (
+    "primary_route_500",
+    "cache_never_called",
+    "stale_server",
+    "no_upstream_timeout",
+    "no_compensation",
+)
 
 
 def checked(names: Iterable[str]) -> tuple[str, ...]:
     """The names, each once and in the order of DEFECTS. Raises UnknownDefectError."""
     wanted = set(names)
     for name in sorted(wanted - DEFECTS.keys()):
-        raise UnknownDefectError(f"There is no defect {name!r}.")
+        near = difflib.get_close_matches(name, DEFECTS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UnknownDefectError(
+            f"There is no defect {name!r}.{hint} `python -m app sample defects` lists them."
+        )
     return tuple(name for name in DEFECTS if name in wanted)

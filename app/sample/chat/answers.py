@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.sample.chat.cache import Cache
 from app.sample.chat.model import Model
@@ -33,6 +34,16 @@ class Flights:
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         return await asyncio.shield(task)
+
+
+class Answering(Protocol):
+    """What the chat routes use."""
+
+    async def answer(self, prompt: str) -> Answer:
+        """The whole answer."""
+
+    async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
+        """The answer's tokens, and whether they come from the cache."""
 
 
 class Answers:

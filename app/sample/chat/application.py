@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from app.sample.chat import problems, routes
+from app.sample.chat.broken import doors
+from app.sample.chat.broken import routes as broken_routes
 from app.sample.chat.guards import Guards, Rate
 from app.sample.chat.parts import Parts, build
 from app.sample.chat.settings import VERSION, Settings
@@ -19,6 +21,7 @@ from app.sample.chat.telemetry import Traced
 def create(settings: Settings) -> ASGIApp:
     """The application, ready to be served."""
     parts = build(settings)
+    broken_routes.add_metrics(parts.telemetry, settings.defects)
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
@@ -34,6 +37,7 @@ def create(settings: Settings) -> ASGIApp:
     )
     app.state.parts = parts
     problems.install(app)
+    app.include_router(broken_routes.router(settings.defects))
     app.include_router(routes.api)
     app.include_router(routes.operations)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
@@ -48,7 +52,7 @@ def _behind_the_door(app: FastAPI, parts: Parts) -> ASGIApp:
         address=Rate(settings.address_rate_per_s),
         body_limit_bytes=settings.body_limit_bytes,
     )
-    return Traced(guarded, parts.telemetry)
+    return Traced(doors.door(guarded, settings.defects), parts.telemetry)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

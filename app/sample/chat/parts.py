@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 import httpx
 
-from app.sample.chat.answers import Answers, Flights
+from app.sample.chat.answers import Answering, Answers
+from app.sample.chat.broken import answers as broken_answers
+from app.sample.chat.broken import orders as broken_orders
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
 from app.sample.chat.idempotency import IdempotencyKeys
 from app.sample.chat.model import Model
 from app.sample.chat.orders import Compensations, Journal, Orders
-from app.sample.chat.partners import PartnerStep, Step
+from app.sample.chat.partners import PartnerStep
 from app.sample.chat.settings import Settings
 from app.sample.chat.telemetry import Telemetry
 
@@ -24,7 +26,7 @@ class Parts:
     settings: Settings
     telemetry: Telemetry
     cache: TwoLevels
-    answers: Answers
+    answers: Answering
     orders: Orders
     compensations: Compensations
     idempotency: IdempotencyKeys[str]
@@ -42,6 +44,7 @@ class Parts:
 
 def build(settings: Settings) -> Parts:
     """Make the parts; nothing connects yet."""
+    settings, defects = broken_answers.settings(settings), settings.defects
     telemetry = Telemetry()
     model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
     model = Model(
@@ -52,22 +55,25 @@ def build(settings: Settings) -> Parts:
     )
     redis = RedisAnswers(settings.cache_url, ttl_s=settings.cache_ttl_s, timeout_s=settings.cache_timeout_s)
     cache = TwoLevels(redis, Memory(settings.memory_entries, settings.cache_ttl_s), telemetry.cache_up)
+    answers = Answers(
+        broken_answers.cache(cache, redis, model, defects), model, broken_answers.flights(defects), telemetry
+    )
     clients = {
         url: _client(url, settings.partner_timeout_s, settings.partner_timeout_s)
         for url in (settings.stock_url, settings.drafts_url, settings.invoices_url)
     }
-    steps: list[Step] = [
+    healthy_steps = [
         PartnerStep("stock", "reservations", clients[settings.stock_url]),
         PartnerStep("drafts", "drafts", clients[settings.drafts_url]),
         PartnerStep("invoices", "invoices", clients[settings.invoices_url]),
     ]
-    journal = Journal(settings.journal)
-    compensations = Compensations(steps, journal, telemetry)
+    steps, journal = broken_orders.steps(healthy_steps, defects), Journal(settings.journal)
+    compensations = broken_orders.compensations(steps, journal, telemetry, defects)
     return Parts(
         settings=settings,
         telemetry=telemetry,
         cache=cache,
-        answers=Answers(cache, model, Flights(), telemetry),
+        answers=broken_answers.answers(answers, defects),
         orders=Orders(steps, journal, compensations, telemetry),
         compensations=compensations,
         idempotency=IdempotencyKeys(),

@@ -1,0 +1,113 @@
+"""Defects of single routes: they stand before the healthy routes, and the first that matches answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, generate_latest
+
+from app.sample.chat import routes
+from app.sample.chat.problems import ProblemError
+from app.sample.chat.routes import Given
+from app.sample.chat.shapes import ChatReply, ChatRequest, Health
+from app.sample.chat.strict import StrictJsonRoute
+from app.sample.chat.telemetry import Telemetry
+
+SLOW_HEALTH_S = 0.3
+SLOW_HEALTH_ONE_IN = 5
+KNOWN_SESSIONS = 3_000
+LEAKED_KEY = "sk-live-4eC39HqLyjWDarjtT1zdp7dc"  # made up, and of no use anywhere
+
+
+def router(defects: AbstractSet[str]) -> APIRouter:
+    """The routes that stand before the healthy ones."""
+    found = APIRouter(include_in_schema=False)
+    chat: dict[str, Callable[..., Any]] = {
+        "wrong_shape": _without_answer,
+        "bad_input_500": _trusting,
+        "bad_input_accepted": _obliging,
+    }
+    for name, route in chat.items():
+        if name in defects:
+            found.add_api_route("/api/chat", route, methods=["POST"], route_class_override=StrictJsonRoute)
+    if "health_lies_degraded" in defects:
+        found.add_api_route("/health", _degraded, methods=["GET"])
+    if "health_slow" in defects:
+        found.add_api_route("/health", _SlowHealth(), methods=["GET"])
+    if "metrics_absent" in defects:
+        found.add_api_route("/metrics", _no_metrics, methods=["GET"])
+    if "metrics_unparseable" in defects:
+        found.add_api_route("/metrics", _garbled_metrics, methods=["GET"])
+    return found
+
+
+def add_metrics(telemetry: Telemetry, defects: AbstractSet[str]) -> None:
+    """Metrics that say too much."""
+    if "metrics_secret_label" in defects:
+        client = Gauge(
+            "chat_model_client_info", "The model's client.", ["api_key"], registry=telemetry.registry
+        )
+        client.labels(LEAKED_KEY).set(1)
+    if "metrics_cardinality" in defects:
+        sessions = Counter(
+            "chat_session_questions", "Questions by session.", ["session_id"], registry=telemetry.registry
+        )
+        for number in range(KNOWN_SESSIONS):
+            sessions.labels(f"session-{number:05d}").inc()
+
+
+async def _without_answer(question: ChatRequest, parts: Given) -> Response:
+    whole: ChatReply = await routes.chat(question, parts)
+    return JSONResponse(whole.model_dump(exclude={"answer"}))
+
+
+async def _trusting(request: Request, parts: Given) -> ChatReply:
+    body: Any = await request.json()
+    answer = await parts.answers.answer(body["message"].strip())
+    return ChatReply(
+        answer=answer.text, session_id=body["session_id"], metadata=routes.metadata(parts, answer.from_cache)
+    )
+
+
+async def _obliging(request: Request, parts: Given) -> ChatReply:
+    body: Any = await request.json()
+    fields = body if isinstance(body, dict) else {}
+    answer = await parts.answers.answer(str(fields.get("message", "")))
+    return ChatReply(
+        answer=answer.text,
+        session_id=str(fields.get("session_id", "")),
+        metadata=routes.metadata(parts, answer.from_cache),
+    )
+
+
+async def _degraded(parts: Given) -> Health:
+    healthy = await routes.health(parts)
+    return healthy.model_copy(update={"status": "degraded"})
+
+
+class _SlowHealth:
+    """Every fifth reply waits, as for a lock."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    async def __call__(self, parts: Given) -> Health:
+        """The healthy reply, now and then late."""
+        self._asked += 1
+        if self._asked % SLOW_HEALTH_ONE_IN == 0:
+            await asyncio.sleep(SLOW_HEALTH_S)
+        return await routes.health(parts)
+
+
+async def _no_metrics() -> Response:
+    raise ProblemError(404)
+
+
+async def _garbled_metrics(parts: Given) -> Response:
+    text = generate_latest(parts.telemetry.registry) + b'chat_cache_hit_ratio{cache="redis" 83%\n'
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
