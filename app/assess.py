@@ -109,7 +109,7 @@ def carry_out(store: Store, run_id: int, plan: Plan, listener: Listener | None =
         word = "Cancelled" if stop.state is RunState.CANCELLED else "Interrupted"
         message = f"{word} after {found.done} of {len(found.planned)} checks."
         store.end_run(run_id, stop.state, message)
-    except (UnreachableError, SelectionError, rubrics.RubricError) as error:
+    except UserError as error:
         store.end_run(run_id, RunState.BROKEN, str(error))
     except Exception as error:  # noqa: BLE001 - the run must end in a state that people can read
         traceback.print_exc()
@@ -129,7 +129,10 @@ def _run(store: Store, run_id: int, plan: Plan, recorder: Recorder, stop: StopSi
     rubric = rubrics.load(checks=checks)
     picked = chosen(checks, plan)
     store.start_run(run_id, [check.id for check in picked])
-    recorder.event("run", f"{plan.target.title}, {plan.profile} profile, {len(picked)} checks")
+    profile = profiles.named(plan.profile)
+    typical_s = sum(check.about.typical_s for check in picked) * profile.deadline_factor
+    said = {"checks": len(picked), "typical_s": typical_s}
+    recorder.event("run", f"{plan.target.title}, {plan.profile} profile, {len(picked)} checks", data=said)
     _restore(recorder)
     reach(plan.target)
     toolbox = _toolbox(run_id, plan, recorder)
@@ -148,7 +151,6 @@ def _run(store: Store, run_id: int, plan: Plan, recorder: Recorder, stop: StopSi
         cancelled=stop,
         abandoned=lambda _check: _restore(recorder, own=True),
     )
-    profile = profiles.load()[plan.profile]
     Engine(plan.target, toolbox, rubric, profile, watcher).run(picked)
     recorder.event("run", "Scored")
     return scorecard_of(found, checks, rubric, plan.target)
@@ -209,7 +211,7 @@ def _toolbox(run_id: int, plan: Plan, recorder: Recorder) -> Toolbox:
     )
     return Toolbox(
         plan.target,
-        profiles.load()[plan.profile],
+        profiles.named(plan.profile),
         policy=Policy.from_environment(os.environ, faults=plan.faults),
         seed=secrets.randbits(48),
         hooks=hooks,

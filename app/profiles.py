@@ -5,9 +5,22 @@ from __future__ import annotations
 import tomllib
 
 from app import paths
+from app.errors import UserError
 from checks.instruments import Profile
 
 DEFAULT = "quick"
+
+
+class ProfileError(UserError):
+    """There is no such profile; the message lists those there are."""
+
+
+def named(name: str) -> Profile:
+    """One profile. Raises ProfileError."""
+    known = load()
+    if name not in known:
+        raise ProfileError(f"There is no profile {name!r}. Known: {', '.join(known)}.")
+    return known[name]
 
 
 def load() -> dict[str, Profile]:

@@ -162,13 +162,16 @@ def _sample(*, start: bool) -> Iterator[None]:
 def _carry_out(store: Store, plan: Plan, run_id: int | None, *, wait: bool, quiet: bool) -> Snapshot:
     from rich.console import Console
 
-    from app import paths, runs
+    from app import paths, profiles, rubric, runs
     from app.assess import carry_out, chosen, snapshot_of
-    from app.cli.show import Progress
+    from app.cli.progress import Progress
     from checks import all_checks
 
     if run_id is None:
-        chosen(all_checks(paths.plugin_folders()), plan)  # say what is wrong before a run exists
+        checks = all_checks(paths.plugin_folders())  # what is wrong is said before a run exists
+        chosen(checks, plan)
+        rubric.load(checks=checks)
+        profiles.named(plan.profile)
         runs.reconcile(store)
         busy = [info for info in store.active() if info.target == plan.target.key]
         if busy and not wait:
