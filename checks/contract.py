@@ -14,6 +14,7 @@ from typing import Any
 from checks.findings import Finding, Limit, Outcome, curve_share
 from checks.instruments import (
     Answer,
+    BodyField,
     Event,
     Failure,
     FailureKind,
@@ -30,11 +31,13 @@ from checks.instruments import (
     StreamReply,
 )
 from checks.numbers import percentile, ratio_of_medians, wilson_interval
+from checks.reproduce import curl_line
 from checks.target import Call, Request, Target, at_path
 from checks.wording import plural, show
 
 __all__ = [
     "Answer",
+    "BodyField",
     "Call",
     "Check",
     "Event",
@@ -58,6 +61,7 @@ __all__ = [
     "StreamReply",
     "Target",
     "at_path",
+    "curl_line",
     "curve_share",
     "objective",
     "percentile",

@@ -271,8 +271,21 @@ class Processes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BodyField:
+    """What a schema says of one field of a body; ``kind`` is its JSON type, "" where it may be several."""
+
+    kind: str
+    required: bool
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation of the service's OpenAPI with a body built from its schema and examples."""
+    """An operation of the service's OpenAPI with a body built from its schema and examples.
+
+    ``fields`` maps dotted paths of the body (``messages.0.content``) to what the schema says of them; it is
+    empty where no schema is declared.
+    """
 
     method: str
     path: str
@@ -281,6 +294,7 @@ class Operation:
     content_type: str | None
     streams: bool
     prompt_field: str | None = None
+    fields: Mapping[str, BodyField] = field(default_factory=dict)
 
 
 class OpenApi(Protocol):

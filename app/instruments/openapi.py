@@ -15,6 +15,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import yaml
 
+from app.instruments.fields import body_fields
 from app.instruments.http import HttpProbe
 from app.instruments.origins import Origin
 from app.instruments.schemas import Builder, as_dict, as_list, prompt_path
@@ -185,6 +186,7 @@ def _operation(builder: Builder, path: str, method: str, item: Mapping[str, Any]
         content_type=content_type,
         streams=_event_stream(builder, operation) or bool(STREAM_HINT.search(name)),
         prompt_field=prompt_path(body),
+        fields=body_fields(builder, operation, parameters),
     )
 
 

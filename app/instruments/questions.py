@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 import uuid
 from random import Random
 from typing import Literal
 
 from app.instruments.http import HttpProbe
 from app.instruments.prompts import RunPrompts
-from app.instruments.references import REFERENCE
 from app.instruments.sse import SseReader
 from checks.contract import (
     Answer,
@@ -22,6 +20,7 @@ from checks.contract import (
     StreamReply,
     Target,
     at_path,
+    curl_line,
 )
 
 Route = Literal["ask", "stream"]
@@ -138,26 +137,6 @@ class DeclaredQuestions:
             failure.detail if failure else "",
             failure,
         )
-
-
-def curl_line(target: Target, request: Request) -> str:
-    """``request`` as a curl line; each ``${ENV_NAME}`` stays a shell variable for the reader to set."""
-    words = ["curl", "-sS", "-X", request.method, _shell(target.absolute(request.url))]
-    for name, value in request.headers.items():
-        words += ["-H", _shell(f"{name}: {value}")]
-    if request.body:
-        words += ["--data-raw", _shell(request.body.decode("utf-8", "replace"))]
-    return " ".join(words)
-
-
-def _shell(text: str) -> str:
-    """Quote for a POSIX shell: plain parts in single quotes, references as ``"$NAME"``."""
-    parts = REFERENCE.split(text)
-    if len(parts) == 1:
-        return shlex.quote(text)
-    return "".join(
-        f'"${part}"' if number % 2 else part and shlex.quote(part) for number, part in enumerate(parts)
-    )
 
 
 def _bad_status(status: int | None, good: tuple[int, ...]) -> Failure:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from checks.contract import InstrumentFailure
+from checks.target import REFERENCE
 
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SHORTEST_SECRET = 4  # hiding every "1" in a text would hide the text
 
 

@@ -137,6 +137,11 @@ class Builder:
                 return value
         return self.value(media.get("schema"))
 
+    def merged(self, schema: object) -> Mapping[str, Any]:
+        """``schema`` with what it is put together from (``$ref``, ``allOf``, its first real choice)."""
+        self._nodes = 0
+        return self._merged(self.resolved(schema), 0)
+
     def value(self, schema: object, name: str = "", depth: int = 0) -> Any:
         """A value that ``schema`` accepts, as far as can be told; None where it is too deep or too large."""
         self._nodes += 1

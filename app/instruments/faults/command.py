@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Sequence
 
 from app.instruments.faults.lever import LeverFailureError
-from app.instruments.references import REFERENCE, References
+from app.instruments.references import References
 from checks.contract import InstrumentFailure
+from checks.target import REFERENCE
 from checks.target import Lever as Declared
 
 TIMEOUT_S = 30.0

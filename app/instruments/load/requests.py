@@ -11,10 +11,9 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from app.instruments.origins import DEFAULT_PORTS, Origin
-from app.instruments.references import REFERENCE
 from app.instruments.wire import USER_AGENT
 from checks.contract import Call, InstrumentFailure, Request, Target
-from checks.target import escape_for
+from checks.target import REFERENCE, escape_for
 
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 LENGTH_HEADERS = frozenset({"content-length", "transfer-encoding"})
