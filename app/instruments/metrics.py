@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -116,8 +117,8 @@ def _families(text: str, content_type: str) -> Iterator[Metric]:
 
 def _bounded(text: str) -> Iterable[str]:
     samples = 0
-    for line in text.split("\n"):
-        samples += bool(line) and not line.startswith("#")
+    for line in io.StringIO(text, newline="\n"):
+        samples += bool(line.strip()) and not line.startswith("#")
         if samples > MAX_SERIES:
             raise ValueError(f"more than {MAX_SERIES:,} series")
-        yield line + "\n"
+        yield line
