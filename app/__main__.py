@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from app.cli import app
+import typer
+
+from app.cli import assessing, checks, dashboard, faults, runs, sample
+
+app = typer.Typer(
+    name="greenlight",
+    help="Is a service ready for production? A point is earned by a measurement, never by a claim.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("assess")(assessing.assess)
+app.command("discover")(assessing.discover)
+app.command("compare")(assessing.compare)
+app.command("rescore")(assessing.rescore)
+app.command("dashboard")(dashboard.dashboard)
+app.add_typer(sample.app, name="sample")
+app.add_typer(checks.app, name="checks")
+app.add_typer(runs.app, name="runs")
+app.add_typer(faults.app, name="faults")
 
 if __name__ == "__main__":
     app(prog_name="greenlight")
