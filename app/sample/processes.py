@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -87,15 +88,29 @@ def wait_listening(part: Part, port: int, log: Path) -> None:
 
 def end(parts: Iterable[Part], *, grace_s: float = 6.0) -> None:
     """End exactly these processes: SIGTERM, ``grace_s`` to finish, then SIGKILL; wait for it."""
-    running = [process for part in parts if (process := part.process())]
-    for process in running:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(running, timeout=grace_s)
-    for process in stubborn:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(stubborn, timeout=grace_s)
+    running = _signal(parts, signal.SIGTERM)
+    stubborn = _signal(_left_after(running, grace_s), signal.SIGKILL)
+    _left_after(stubborn, grace_s)
+
+
+def _signal(parts: Iterable[Part], number: signal.Signals) -> list[Part]:
+    signalled = []
+    for part in parts:
+        if process := part.process():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+            signalled.append(part)
+    return signalled
+
+
+def _left_after(parts: list[Part], within_s: float) -> list[Part]:
+    deadline = time.monotonic() + within_s
+    while (left := [part for part in parts if part.process()]) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    for part in parts:
+        with contextlib.suppress(ChildProcessError):  # another process started it, and collects it
+            os.waitpid(part.pid, os.WNOHANG)
+    return left
 
 
 def free_ports(count: int) -> list[int]:
