@@ -57,7 +57,7 @@ class Plan:
 
 
 def chosen(checks: Mapping[str, LoadedCheck], plan: Plan) -> list[LoadedCheck]:
-    """The checks that ``plan`` asks for, in the order they run. Raises SelectionError."""
+    """The checks that ``plan`` asks for. Raises SelectionError."""
 
     def matches(check: str, patterns: Sequence[str]) -> bool:
         return any(fnmatch.fnmatchcase(check, pattern) for pattern in patterns)
@@ -72,7 +72,7 @@ def chosen(checks: Mapping[str, LoadedCheck], plan: Plan) -> list[LoadedCheck]:
     ]
     if not picked:
         raise SelectionError("No check is left to run: --skip takes away all that --only chose.")
-    return in_order(picked)
+    return picked
 
 
 def reach(target: Target) -> None:
@@ -127,7 +127,7 @@ def _known(store: Store, run_id: int) -> RunInfo:
 def _run(store: Store, run_id: int, plan: Plan, recorder: Recorder, stop: StopSignal) -> Scorecard:
     checks = all_checks(paths.plugin_folders())
     rubric = rubrics.load(checks=checks)
-    picked = chosen(checks, plan)
+    picked = in_order(chosen(checks, plan), rubric)
     store.start_run(run_id, [check.id for check in picked])
     profile = profiles.named(plan.profile)
     typical_s = sum(check.about.typical_s for check in picked) * profile.deadline_factor

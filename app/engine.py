@@ -98,11 +98,13 @@ class Watcher:
     abandoned: Callable[[LoadedCheck], None]
 
 
-def in_order(checks: Sequence[LoadedCheck]) -> list[LoadedCheck]:
-    """Passive, active, load, hostile, fault; within a kind by id."""
+def in_order(checks: Sequence[LoadedCheck], rubric: Rubric) -> list[LoadedCheck]:
+    """Passive, active, load, hostile, fault; within a kind as the rubric lists them."""
+    listed = {name: place for place, name in enumerate(rubric.checks)}
 
-    def place(check: LoadedCheck) -> tuple[int, str]:
-        return (HOSTILE_ORDER if check.about.hostile else KIND_ORDER[check.about.kind], check.id)
+    def place(check: LoadedCheck) -> tuple[int, int, str]:
+        harm = HOSTILE_ORDER if check.about.hostile else KIND_ORDER[check.about.kind]
+        return (harm, listed.get(check.id, len(listed)), check.id)
 
     return sorted(checks, key=place)
 
@@ -122,7 +124,7 @@ class Engine:
         results: list[Measured] = []
         broken_by: LoadedCheck | None = None
         answered: bool | None = None
-        for check in in_order(checks):
+        for check in in_order(checks, self.rubric):
             if self.watcher.cancelled():
                 raise Cancelled
             self.watcher.began(check)

@@ -213,7 +213,7 @@ def test_what_can_harm_comes_last(make) -> None:
         make("d"),
         make("e", kind="PASSIVE"),
     ]
-    assert [check.id[-1] for check in in_order(checks)] == ["e", "d", "c", "b", "a"]
+    assert [check.id[-1] for check in in_order(checks, RUBRIC)] == ["e", "d", "c", "b", "a"]
 
 
 def test_a_service_that_stops_answering_after_a_check_is_said_to_be_broken_by_it(make, monkeypatch) -> None:
