@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from app.instruments.load.endpoint import failure_of
 from checks.contract import Failure, FailureKind
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -137,7 +137,8 @@ class Connection(asyncio.Protocol):
         if exc is not None and not isinstance(exc, OSError):
             self._resolve(exc)  # a fault of this program, which must not look like one of the service
         elif exc is not None:
-            self._fail(failure_of(exc))
+            kind = FailureKind.TLS if isinstance(exc, ssl.SSLError) else FailureKind.RESET
+            self._fail(Failure(kind, f"the connection broke ({exc})"))
         elif self._reader.ended_at or self._ends_with_the_connection():
             self._finish()
         elif self.received_bytes:

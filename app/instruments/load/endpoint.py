@@ -30,7 +30,10 @@ class Endpoint:
         self._addresses: list[str] = []
 
     async def connect(self, factory: Callable[[], P]) -> P:
-        """Open a connection. Raises OSError or UnicodeError; ``failure_of`` says what either means."""
+        """Open a connection. Raises OSError or UnicodeError; ``failure_of`` says what either means.
+
+        Raises InstrumentFailure where this machine is at its own limit, which is no fault of the service.
+        """
         loop = asyncio.get_running_loop()
         if not self._addresses:
             found = await loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
@@ -44,7 +47,9 @@ class Endpoint:
                     ssl=self._tls,
                     server_hostname=self._origin.host if self._tls else None,
                 )
-            except OSError:
+            except OSError as error:
+                if own := own_limit(error):
+                    raise own from error
                 if number == len(self._addresses):
                     raise
             else:
@@ -53,16 +58,17 @@ class Endpoint:
         raise AssertionError("getaddrinfo returns an address or raises")
 
 
-def failure_of(error: OSError | UnicodeError) -> Failure:
-    """What a connection that could not be opened, or broke, says about the service.
+def own_limit(error: OSError) -> InstrumentFailure | None:
+    """The limit of this machine that ``error`` tells of, or None."""
+    if error.errno not in OWN_LIMITS:
+        return None
+    return InstrumentFailure(
+        f"This machine ran out of {OWN_LIMITS[error.errno]}, so the load could not be made."
+    )
 
-    Raises InstrumentFailure where it says that this machine is at its own limit.
-    """
-    code = getattr(error, "errno", None)
-    if code in OWN_LIMITS and not isinstance(error, socket.gaierror):
-        raise InstrumentFailure(
-            f"This machine ran out of {OWN_LIMITS[code]}, so the load could not be made."
-        ) from error
+
+def failure_of(error: OSError | UnicodeError) -> Failure:
+    """What a connection that could not be opened says about the service."""
     for types, kind, words in _MEANINGS:
         if isinstance(error, types):
             return Failure(kind, f"{words} ({error})" if str(error) else words)

@@ -11,9 +11,10 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from app.instruments.origins import DEFAULT_PORTS, Origin
+from app.instruments.references import References, names_in
 from app.instruments.wire import USER_AGENT
 from checks.contract import Call, InstrumentFailure, Request, Target
-from checks.target import REFERENCE, escape_for
+from checks.target import escape_for
 
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 LENGTH_HEADERS = frozenset({"content-length", "transfer-encoding"})
@@ -21,19 +22,20 @@ PATH_SAFE = "/%:@!$&'()*+,;=~"
 
 
 class RequestWriter:
-    """Writes requests of ``call``. Secrets are resolved once, kept in memory, and hidden by ``hide``.
+    """Writes requests of ``call``. Secrets are resolved once, in memory; ``hide`` removes them from a text.
 
     Raises InstrumentFailure for a missing variable, a header value that cannot be sent, and a ``path`` that
     leads to another origin than the target's: a load goes where the target says it is, and nowhere else.
     """
 
     def __init__(self, target: Target, call: Call, resolve: Callable[[str], str], random: Random) -> None:
-        self._secrets: dict[str, str] = {}
-        self._resolve = resolve
+        names = names_in(call.model_dump_json())
+        self._references = References({name: resolve(f"${{{name}}}") for name in names})
+        self.hide = self._references.hide
         self._call = self._resolved(call)
         self._target = target
         self.origin = Origin.of(target.absolute(self._call.path))
-        if self.origin != Origin.of(self._fill(target.url)):
+        if self.origin != Origin.of(target.url):
             raise InstrumentFailure(
                 f"The path of the request leads to {self.origin}, off the target.", missing="path"
             )
@@ -64,35 +66,20 @@ class RequestWriter:
         """The name of one user of this run, as wide as its slot."""
         return self._user % number
 
-    def hide(self, text: str) -> str:
-        """``text`` with every secret that was resolved replaced by its ``${NAME}``."""
-        for reference, value in sorted(self._secrets.items(), key=lambda pair: -len(pair[1])):
-            text = text.replace(value, reference)
-        return text
-
     def _resolved(self, call: Call) -> Call:
-        headers = {name: self._fill(value) for name, value in call.headers.items()}
+        headers = {name: self._references.resolve(value) for name, value in call.headers.items()}
         body: Any = call.body
         if isinstance(body, str):
             kind = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
-            body = self._fill(body, escape_for(kind))
+            body = self._references.resolve(body, escape=escape_for(kind))
         else:
             body = self._fill_deep(body)
-        path = self._fill(call.path, lambda value: quote(value, safe=""))
+        path = self._references.resolve(call.path, escape=lambda value: quote(value, safe=""))
         return call.model_copy(update={"headers": headers, "body": body, "path": path})
-
-    def _fill(self, text: str, escape: Callable[[str], str] = str) -> str:
-        def value_of(match: re.Match[str]) -> str:
-            value = self._resolve(match[0])
-            if value:
-                self._secrets[match[0]] = value
-            return escape(value)
-
-        return REFERENCE.sub(value_of, text)
 
     def _fill_deep(self, node: Any) -> Any:
         if isinstance(node, str):
-            return self._fill(node)
+            return self._references.resolve(node)
         if isinstance(node, list):
             return [self._fill_deep(item) for item in node]
         if isinstance(node, dict):

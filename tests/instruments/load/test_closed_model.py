@@ -174,8 +174,8 @@ def test_a_scenario_runs_on_until_it_has_enough_requests():
     never = uvloop.run(main(duration_s=0.3, min_requests=1000)).summary
     assert never.total_requests < 1000
     assert 0.3 < never.duration_s < 2
-    assert never.validity == "suspect"
-    assert "1000" in never.validity_reasons[0]
+    assert never.validity != "valid"
+    assert "1000" in " ".join(never.validity_reasons)
 
 
 def test_the_declared_share_of_questions_is_fresh_and_each_of_them_new():

@@ -220,7 +220,7 @@ def test_examples_are_short_printable_and_without_secrets():
     summary, visits = uvloop.run(main())
     assert visits[0].headers["authorization"] == f"Bearer {secret}"
     example = only(summary, "status")
-    assert "Bearer ${TOKEN}" in example
+    assert "Bearer $TOKEN" in example
     assert "s3cret" not in example
     assert example.isprintable()
     assert len(example) <= 200
