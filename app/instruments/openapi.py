@@ -141,6 +141,9 @@ class _PlainLoader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoade
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Leave ``<<`` as an ordinary key."""
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
 
 
 def _yaml(text: str) -> object:
@@ -164,7 +167,7 @@ def operations_of(document: Mapping[str, Any]) -> Iterator[Operation]:
             continue
         entry = builder.resolved(item)
         for method in METHODS:
-            if as_dict(entry.get(method)):
+            if isinstance(entry.get(method), dict):
                 yield _operation(builder, base + path, method, entry)
 
 

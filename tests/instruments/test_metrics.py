@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
@@ -115,6 +115,7 @@ def test_a_page_that_was_cut_says_so():
     assert scrape_of(reply).parse_error == "the page is larger than 1 MiB"
 
 
+@settings(max_examples=200, deadline=None)
 @given(text=st.one_of(st.text(max_size=200), st.text(alphabet='abc{}="\\ \n#TYPEHLcounter_1.', max_size=200)))
 def test_no_text_makes_the_reader_raise(text):
     for kind in (TEXT, OPENMETRICS):

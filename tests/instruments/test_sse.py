@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.instruments.sse import BODY_START_CHARS, MAX_EVENT_CHARS, EventParser, SseReader, TooLargeError
@@ -84,6 +84,7 @@ STREAMS = st.one_of(
 )
 
 
+@settings(max_examples=400, deadline=None)
 @given(stream=STREAMS, cuts=st.lists(st.integers(0, 400), max_size=20))
 def test_how_the_bytes_are_cut_does_not_matter(stream, cuts):
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
@@ -91,6 +92,7 @@ def test_how_the_bytes_are_cut_does_not_matter(stream, cuts):
     assert parsed(*pieces) == parsed(stream)
 
 
+@settings(deadline=None)
 @given(data=st.lists(st.text(max_size=50), min_size=1, max_size=5), end=ENDS)
 def test_what_a_server_frames_comes_out_again(data, end):
     lines = [line for text in data for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
