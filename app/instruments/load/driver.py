@@ -69,7 +69,7 @@ class LoadDriver:
         own limit; ValueError for a plan that makes no sense.
         """
         call = self._checked(plan)
-        writer = RequestWriter(self._target, call, self._resolve, self._random)
+        writer = RequestWriter(self._target, call, self._resolve)
         scenario = Scenario(
             plan=plan,
             prompts=self._prompts,

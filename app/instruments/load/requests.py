@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import count
-from random import Random
 from typing import Any
 from urllib.parse import quote, urlsplit
-from uuid import UUID
+from uuid import uuid4
 
 from app.instruments.origins import DEFAULT_PORTS, Origin
 from app.instruments.references import References, names_in
@@ -28,7 +27,7 @@ class RequestWriter:
     leads to another origin than the target's: a load goes where the target says it is, and nowhere else.
     """
 
-    def __init__(self, target: Target, call: Call, resolve: Callable[[str], str], random: Random) -> None:
+    def __init__(self, target: Target, call: Call, resolve: Callable[[str], str]) -> None:
         names = names_in(call.model_dump_json())
         self._references = References({name: resolve(f"${{{name}}}") for name in names})
         self.hide = self._references.hide
@@ -41,10 +40,10 @@ class RequestWriter:
             )
         # Slots have the width of what takes their place, so Content-Length stays right, and need no escaping.
         self._numbers = count()
-        self._nonce, self._session = (_identifier(random)[:-12].encode() + b"%012x" for _ in range(2))
-        self._user = f"user-{random.getrandbits(24):06x}".encode() + b"%06d"
-        self._values = {"nonce": _identifier(random), "session": _identifier(random)}
-        self._values["user"] = f"slot-{random.getrandbits(48):012x}"
+        # Never from the run's seed: a service would answer a repeated idempotency key from what it stored.
+        self._nonce, self._session = (str(uuid4())[:-12].encode() + b"%012x" for _ in range(2))
+        self._user = b"user-%b%%06d" % uuid4().hex[:6].encode()
+        self._values = {"nonce": str(uuid4()), "session": str(uuid4()), "user": f"slot-{uuid4().hex[:12]}"}
         self._slots = tuple(self._values[name].encode() for name in ("nonce", "user", "session"))
 
     def template(self, prompt: str) -> bytes:
@@ -113,11 +112,6 @@ class RequestWriter:
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         return "\r\n".join([*lines, "", ""]).encode()
-
-
-def _identifier(random: Random) -> str:
-    """A random UUID (version 4) that comes from the run's seed."""
-    return str(UUID(int=random.getrandbits(128), version=4))
 
 
 def _authority(origin: Origin) -> str:

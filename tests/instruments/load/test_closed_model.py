@@ -198,11 +198,14 @@ def test_the_same_seed_asks_the_same_questions_in_the_same_order():
             more = {"random": Random(seed)}
             prompts = [f"question {number}" for number in range(50)]
             await load(a_target(server.url), users=1, think_time_ms=0, driver=more, prompts=prompts)
-            return [json.loads(visit.body)["message"] for visit in server.visits[:30]]
+            keys = {visit.headers["idempotency-key"] for visit in server.visits}
+            return [json.loads(visit.body)["message"] for visit in server.visits[:30]], keys
 
-    first = uvloop.run(main(1))
-    assert uvloop.run(main(1)) == first
-    assert uvloop.run(main(2)) != first
+    first, keys = uvloop.run(main(1))
+    again, other_keys = uvloop.run(main(1))
+    assert again == first
+    assert keys.isdisjoint(other_keys), "a repeated key would be answered from the first run"
+    assert uvloop.run(main(2))[0] != first
 
 
 def test_nonces_and_sessions_are_never_repeated_and_users_are_told_apart():

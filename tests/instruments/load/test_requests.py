@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from random import Random
 
 import pytest
 import uvloop
@@ -18,7 +17,7 @@ from tests.instruments.servers import scripted
 def written(resolve=str, url="http://127.0.0.1:8080/base", prompt="Ask “me”\n{nonce}?", **ask):
     target = Target.model_validate({"url": url, "ask": ask})
     assert isinstance(target.ask, Ask)
-    writer = RequestWriter(target, target.ask, resolve, Random(1))
+    writer = RequestWriter(target, target.ask, resolve)
     request = writer.fill(writer.template(prompt), writer.user(3))
     head, body = request.split(b"\r\n\r\n", 1)
     first, *lines = head.decode().split("\r\n")
