@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
 import psutil
 
-from app.instruments.origins import is_loopback
+from app.instruments.origins import Origin, is_loopback
 from app.instruments.references import References
 from checks.contract import ProcessFact, Target
 
@@ -22,9 +23,16 @@ SPAWNED = "multiprocessing"  # Python's own marker in the command line of a work
 class HostProcesses:
     """Who listens where, from the process table. Processes of other users may be hidden from us."""
 
-    def __init__(self, target: Target, references: References) -> None:
+    def __init__(
+        self,
+        target: Target,
+        references: References,
+        may_ask: Callable[[Origin], None] = lambda _origin: None,
+    ) -> None:
+        """``may_ask`` is told where another tree of the target's program listens."""
         self._here = is_loopback(target.host)
         self._references = references
+        self._may_ask = may_ask
 
     def listening(self, port: int) -> list[ProcessFact]:
         """Each process that holds a listening TCP socket on ``port``, its own or its parent's."""
@@ -34,6 +42,8 @@ class HostProcesses:
         """The first process of each other tree that listens and runs what ``fact``'s tree runs.
 
         The same means: the same command line but for its own port numbers, in the same working folder.
+        Whether it is an older server of the same service, only asking it can tell: its ports on loopback may
+        be asked from then on, without credentials.
         """
         mine = _program(fact.root_pid, fact.ports)
         others: dict[int, ProcessFact] = {}
@@ -41,6 +51,8 @@ class HostProcesses:
             alike = mine is not None and _program(other.root_pid, other.ports) == mine
             if alike and other.root_pid != fact.root_pid:
                 others.setdefault(other.root_pid, other)
+                for port in other.ports:
+                    self._may_ask(Origin("http", "127.0.0.1", port))
         return list(others.values())
 
     def _all(self) -> list[ProcessFact]:

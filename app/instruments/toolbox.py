@@ -200,7 +200,7 @@ class Toolbox:
             "load": lambda: self._load(random),
             "redis": lambda: RedisReader(target.redis, self._references),
             "upstream": lambda: UpstreamMeter(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
-            "processes": lambda: HostProcesses(target, self._references),
+            "processes": lambda: HostProcesses(target, self._references, wire.also_at),
             "openapi": lambda: OpenApiDocuments(target, HttpProbe(wire, kept_bytes=OPENAPI_BYTES)),
             "metrics": lambda: MetricsPage(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
             "faults": lambda: Breaker(

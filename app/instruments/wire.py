@@ -73,10 +73,14 @@ class Wire:
         may_change: Callable[[Origin], InstrumentFailure | None],
     ) -> None:
         self._base = base
-        self._origins = origins
+        self._origins = dict(origins)
         self.references = references
         self._may_change = may_change
         self._transport: httpx.AsyncHTTPTransport | None = None
+
+    def also_at(self, origin: Origin) -> None:
+        """Let requests go to ``origin`` too; no secret is ever sent there unless it was declared."""
+        self._origins.setdefault(origin, frozenset())
         _tls()  # made here, or the first probe would be timed with it
 
     async def __aenter__(self) -> Self:
