@@ -12,7 +12,6 @@ from checks.findings import Limit
 from checks.wording import show
 
 DASH, GAP = 0.9, 1.1  # percent of the ring: the hatching of what was not measured
-MAX_LABELS = 6
 
 
 def ring_dashes(score: float, best_possible: float) -> str:
@@ -100,6 +99,7 @@ class Trend:
 
     width: int
     height: int
+    right: int
     bands: tuple[tuple[str, Tone, float, float], ...]
     ticks: tuple[tuple[int, float], ...]
     lines: tuple[str, ...]
@@ -111,18 +111,19 @@ class Trend:
     summary: str
 
 
-LEFT, RIGHT, TOP, BOTTOM = 34, 92, 14, 40
-WIDTH, HEIGHT = 760, 240
+LEFT, RIGHT, TOP, BOTTOM, MARGIN = 34, 92, 14, 40, 16
+HEIGHT = 240
 TICKS = (0, 30, 60, 75, 90, 100)
 
 
-def trend(runs: Sequence[RunInfo]) -> Trend | None:
-    """The history of one service, oldest run first; None below two scored runs."""
+def trend(runs: Sequence[RunInfo], width: int, labels: int) -> Trend | None:
+    """The history of one service, oldest run first, ``width`` wide; None below two scored runs."""
     scored = [run for run in runs if run.score is not None]
     if len(scored) < 2:
         return None
-    xs = {run.run_id: _x(number, len(runs)) for number, run in enumerate(runs)}
-    step = -(-len(scored) // MAX_LABELS)
+    step_x = (width - LEFT - RIGHT - 2 * MARGIN) / max(1, len(runs) - 1)
+    xs = {run.run_id: round(LEFT + MARGIN + number * step_x, 1) for number, run in enumerate(runs)}
+    step = -(-len(scored) // labels)
     labelled = {run.run_id for run in scored[::-1][::step]}
     points = tuple(
         Point(
@@ -137,12 +138,13 @@ def trend(runs: Sequence[RunInfo]) -> Trend | None:
     )
     first, last = scored[0].score, scored[-1].score
     return Trend(
-        width=WIDTH,
+        width=width,
+        right=width - RIGHT,
         height=HEIGHT,
         bands=_bands(scored[-1]),
         ticks=tuple((tick, _y(tick)) for tick in TICKS),
-        lines=_lines(runs, {run.run_id: run.score for run in runs}),
-        best=_lines(runs, {run.run_id: run.best_possible for run in runs}),
+        lines=_lines(runs, xs, {run.run_id: run.score for run in runs}),
+        best=_lines(runs, xs, {run.run_id: run.best_possible for run in runs}),
         points=points,
         gaps=tuple((xs[run.run_id], run.state.value) for run in runs if _unscored(run)),
         rubrics=_rubric_changes(scored, xs),
@@ -153,10 +155,6 @@ def trend(runs: Sequence[RunInfo]) -> Trend | None:
 
 def _unscored(run: RunInfo) -> bool:
     return run.score is None and run.state in (RunState.INTERRUPTED, RunState.CANCELLED, RunState.BROKEN)
-
-
-def _x(number: int, count: int) -> float:
-    return round(LEFT + 16 + number * (WIDTH - LEFT - RIGHT - 32) / max(1, count - 1), 1)
 
 
 def _y(score: float) -> float:
@@ -179,15 +177,15 @@ def _bands(run: RunInfo) -> tuple[tuple[str, Tone, float, float], ...]:
     )
 
 
-def _lines(runs: Sequence[RunInfo], scores: dict[int, float | None]) -> tuple[str, ...]:
-    """Points of each unbroken part; a run without a score breaks the line."""
+def _lines(runs: Sequence[RunInfo], xs: dict[int, float], scores: dict[int, float | None]) -> tuple[str, ...]:
+    """The corners of each unbroken part; a run without a score breaks the line."""
     parts: list[list[str]] = [[]]
-    for number, run in enumerate(runs):
+    for run in runs:
         score = scores[run.run_id]
         if score is None:
             parts.append([])
         else:
-            parts[-1].append(f"{_x(number, len(runs)):g},{_y(score):g}")
+            parts[-1].append(f"{xs[run.run_id]:g},{_y(score):g}")
     return tuple(" ".join(part) for part in parts if len(part) > 1)
 
 

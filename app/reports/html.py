@@ -26,7 +26,7 @@ from checks.wording import plural, show
 SHOWN = 5
 MAX_TEXT = 4000
 EVIDENCE_BUDGET = 48_000  # characters on the whole page; the JSON export has all of it
-COUNTED = tuple(Outcome)
+TREND_SIZES = {"wide": (1000, 6), "phone": (340, 3)}  # width and labels; the page shows one of them
 
 
 def render(snapshot: Snapshot, history: Sequence[RunInfo] = ()) -> str:
@@ -35,7 +35,7 @@ def render(snapshot: Snapshot, history: Sequence[RunInfo] = ()) -> str:
     page: dict[str, Any] = {"run": snapshot.run, "facts": _facts(snapshot), "card": card}
     page["title"] = _title(snapshot)
     page["load_results"] = snapshot.load_results
-    page["trend"] = drawing.trend(history)
+    page["trends"] = [(name, drawing.trend(history, *size)) for name, size in TREND_SIZES.items()]
     if card is not None:
         page |= _verdict(card) | _lists(card)
     return _environment().get_template("run.html").render(page)
@@ -51,6 +51,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["line"] = wording.one_line
     environment.globals.update(
         wording=wording, show=show, plural=plural, lost=lost, scale=drawing.scale, ABSENT=ABSENT
     )
@@ -97,7 +98,7 @@ def _verdict(card: Scorecard) -> dict[str, Any]:
         "open_p0": sum(finding.blocks for finding in card.findings),
         "measured_at": _moment(max(measured)) if measured else ABSENT,
         "claimed": claimed if claimed is not None and 0 <= claimed <= 100 else None,
-        "counts": [(outcome, counts[outcome]) for outcome in COUNTED if counts[outcome]],
+        "counts": [(outcome, counts[outcome]) for outcome in Outcome if counts[outcome]],
         "families": _families(card),
     }
 
