@@ -1,4 +1,4 @@
-"""The JSON export: everything of a run, under keys that programs rely on (docs/decisions/0001).
+"""The JSON export: everything of a run, under keys that programs rely on (docs/decisions/0001-export-format.md).
 
 A key may be added, never renamed or given another meaning; otherwise ``SCHEMA_VERSION`` goes up and
 ``parse`` learns to read both. The published schema is ``schema.json`` in this folder.
