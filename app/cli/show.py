@@ -138,7 +138,7 @@ def _rail(console: Console, card: Scorecard, style: str) -> None:
     width = min(90, console.width - 2)
     earned = round(width * (card.score or 0.0) / 100)
     possible = max(0, round(width * (card.best_possible or 0.0) / 100) - earned)
-    rail = Text("█" * earned, style=style)
+    rail = Text().append("█" * earned, style=style)
     rail.append("▒" * possible, style="dim").append("░" * (width - earned - possible), style="dim")
     console.print(rail)
     console.print(Text(_band_marks(card, width), style="dim"))
@@ -195,7 +195,7 @@ def _categories(console: Console, card: Scorecard) -> None:
     grid = _grid("left", "right", "left", "right")
     for category in card.categories:
         cells = round(TEN * (category.out_of_ten or 0.0) / 10)
-        bar = Text("█" * cells).append("░" * (TEN - cells), style="dim")
+        bar = Text().append("━" * cells, style="bold").append("─" * (TEN - cells), style="dim")
         points = Text(f"{category.earned:.1f} of {category.applicable:g} points", style="dim")
         grid.add_row(_text(category_title(category.name), 40), score_text(category.out_of_ten), bar, points)
     console.print(grid)
@@ -296,7 +296,7 @@ def _times(console: Console, card: Scorecard) -> None:
     grid = _grid("left", "left", "right")
     for finding in slowest:
         cells = round(TEN * finding.seconds / slowest[0].seconds)
-        grid.add_row(_text(finding.check, 60), Text("█" * cells, style="dim"), duration(finding.seconds))
+        grid.add_row(_text(finding.check, 60), Text("━" * cells, style="dim"), duration(finding.seconds))
     console.print(grid)
 
 

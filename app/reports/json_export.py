@@ -1,7 +1,8 @@
-"""The JSON export: everything of a run, under keys that programs rely on (docs/decisions/0001-export-format.md).
+"""The JSON export: everything of a run, under the keys that programs rely on.
 
 A key may be added, never renamed or given another meaning; otherwise ``SCHEMA_VERSION`` goes up and
-``parse`` learns to read both. The published schema is ``schema.json`` in this folder.
+``parse`` learns to read both. The published schema is ``schema.json`` in this folder. Why it is as it is:
+docs/decisions/0001-export-format.md.
 """
 
 from __future__ import annotations
