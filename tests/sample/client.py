@@ -53,11 +53,11 @@ class Client:
                     events.append((time.monotonic() - began, name, json.loads(line[6:])))
         return events
 
-    def order(self, body: Any = None, *, key: str = "", token: str | None = None) -> httpx.Response:
+    def order(self, body: Any = None, *, key: str = "") -> httpx.Response:
         """Place an order; without a key, under a new one."""
         secret = stack.environment(self.state)[stack.TOKEN_NAME]
         headers = {
-            "Authorization": f"Bearer {secret if token is None else token}",
+            "Authorization": f"Bearer {secret}",
             "Idempotency-Key": key or uuid.uuid4().hex,
         }
         return self.http.post("/api/orders", json=body or ORDER, headers=headers)

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from redis import Redis
 
+from app.sample.chat.cache import key_of
 from tests.sample.client import Client, new_question
 
 GOOD = {"message": "Where is my parcel?", "session_id": "s"}
@@ -36,10 +38,6 @@ def test_the_same_new_question_at_once_is_paid_once(sample: Client):
 
 
 def test_an_answer_expires(sample: Client):
-    from redis import Redis
-
-    from app.sample.chat.cache import key_of
-
     question = new_question()
     sample.chat(question)
     with Redis(port=sample.state.ports["valkey"]) as redis:
@@ -202,7 +200,9 @@ def test_fifty_users_at_once_are_not_refused(sample: Client):
         def ask(user: int) -> set[int]:
             headers = {"X-User-Id": f"user-{user}"}
             body = GOOD | {"session_id": f"user-{user}"}
-            return {client.post("/api/chat", json=body, headers=headers, timeout=30).status_code for _ in "1234"}
+            return {
+                client.post("/api/chat", json=body, headers=headers, timeout=30).status_code for _ in "1234"
+            }
 
         with ThreadPoolExecutor(50) as pool:
             assert set.union(*pool.map(ask, range(50))) == {200}

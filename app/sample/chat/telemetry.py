@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -18,6 +19,7 @@ from prometheus_client import (
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+LOG = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -75,10 +77,10 @@ class Traced:
         if not REQUEST_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500
+        status, complete = 500, False
 
         async def send_traced(message: Message) -> None:
-            nonlocal status
+            nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -87,11 +89,18 @@ class Traced:
                 if TRACEPARENT.fullmatch(traceparent):
                     headers["traceparent"] = traceparent
             await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         began = time.perf_counter()
         self.telemetry.in_flight.inc()
         try:
             await self.app(scope, receive, send_traced)
+        except Exception:
+            if not complete:
+                raise
+            # The caller has its 500. Raised further, this would close a connection that the caller may be
+            # using again already.
+            LOG.exception("request %s failed", request_id)
         finally:
             self.telemetry.in_flight.dec()
             self._count(scope, status, time.perf_counter() - began)
