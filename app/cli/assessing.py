@@ -83,18 +83,18 @@ def compare(
 ) -> None:
     """Show what changed between two runs."""
     with explained():
-        from pydantic import TypeAdapter
         from rich.console import Console
 
         from app import compare as comparing
         from app.assess import snapshot_of
         from app.cli.show import print_comparison
         from app.history.store import Store
+        from app.reports import comparison as report
 
         store = Store.open()
         comparison = comparing.compare(snapshot_of(store, run_a), snapshot_of(store, run_b))
         if json_file:
-            write(TypeAdapter(comparing.Comparison).dump_json(comparison, indent=2).decode(), json_file)
+            write(report.render(comparison), json_file)
         else:
             print_comparison(Console(), comparison)
 
