@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,13 +19,8 @@ def body_fields(
     builder: Builder, operation: Mapping[str, Any], parameters: list[Any]
 ) -> dict[str, BodyField]:
     """The fields by dotted path (``messages.0.content``); empty where the operation declares no schema."""
-    found: dict[str, BodyField] = {}
-    for path, field in _fields(builder, _schema(builder, operation, parameters), ""):
-        if len(found) == MAX_FIELDS:
-            break
-        if len(path) <= MAX_PATH_CHARS:
-            found[path] = field
-    return found
+    fields = itertools.islice(_fields(builder, _schema(builder, operation, parameters), ""), MAX_FIELDS)
+    return {path: field for path, field in fields if len(path) <= MAX_PATH_CHARS}
 
 
 def _schema(builder: Builder, operation: Mapping[str, Any], parameters: list[Any]) -> object:

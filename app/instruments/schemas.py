@@ -10,6 +10,8 @@ from urllib.parse import unquote
 
 MAX_DEPTH = 8
 MAX_NODES = 500  # of one body
+MAX_DOCUMENT_NODES = 200_000  # of all bodies of one document: a second or two
+MAX_HOPS = 20  # from one $ref to the next
 MAX_PROPERTIES = 50
 MAX_ITEMS = 5
 MAX_TEXT_CHARS = 1_000
@@ -75,17 +77,21 @@ class Builder:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
         self._nodes = 0
+        self._left = MAX_DOCUMENT_NODES
+
+    def _spent(self, depth: int) -> bool:
+        """Count one node; whether it is too deep, or one too many."""
+        self._nodes += 1
+        self._left -= 1
+        return depth > MAX_DEPTH or self._nodes > MAX_NODES or self._left < 0
 
     def resolved(self, node: object) -> Mapping[str, Any]:
-        """``node``, or what its ``$ref`` stands for; empty where that is nothing, elsewhere or a cycle."""
-        seen: set[str] = set()
-        while isinstance(node, dict) and isinstance(node.get("$ref"), str):
-            reference = node["$ref"]
-            if reference in seen:
-                return {}
-            seen.add(reference)
-            node = self._at(reference)
-        return as_dict(node)
+        """``node``, or what its ``$ref`` stands for; empty where that is nothing, elsewhere or a circle."""
+        for _ in range(MAX_HOPS):
+            if not isinstance(node, dict) or not isinstance(node.get("$ref"), str):
+                return as_dict(node)
+            node = self._at(node["$ref"])
+        return {}
 
     def _at(self, reference: str) -> object:
         if not reference.startswith("#/"):
@@ -144,8 +150,7 @@ class Builder:
 
     def value(self, schema: object, name: str = "", depth: int = 0) -> Any:
         """A value that ``schema`` accepts, as far as can be told; None where it is too deep or too large."""
-        self._nodes += 1
-        if depth > MAX_DEPTH or self._nodes > MAX_NODES:
+        if self._spent(depth):
             return None
         rules = self._merged(self.resolved(schema), depth)
         given = _given(rules)
@@ -167,9 +172,8 @@ class Builder:
 
     def _merged(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         """``schema`` with its ``allOf`` parts, and the first real choice of ``oneOf`` and ``anyOf``."""
-        self._nodes += 1
         merged = dict(schema)
-        if depth > MAX_DEPTH or self._nodes > MAX_NODES:
+        if self._spent(depth):
             return merged
         parts = as_list(schema.get("allOf"))[:MAX_ITEMS]
         for key in ("oneOf", "anyOf"):

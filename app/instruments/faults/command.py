@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from app.instruments.faults.lever import LeverFailureError
 from app.instruments.references import References
 from checks.contract import InstrumentFailure
-from checks.target import REFERENCE
+from checks.reproduce import quoted
 from checks.target import Lever as Declared
 
 TIMEOUT_S = 30.0
@@ -39,8 +39,8 @@ class CommandLever:
         await self._run(self._restore)
 
     def by_hand(self) -> str:
-        """The restore command as a shell line; references as the shell's own variables."""
-        return REFERENCE.sub(r"$\1", shlex.join(self._restore))
+        """The restore command as a shell line."""
+        return " ".join(map(quoted, self._restore))
 
     async def _run(self, command: Sequence[str]) -> None:
         try:

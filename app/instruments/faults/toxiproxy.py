@@ -7,7 +7,6 @@ comes back by SLOW_MS, ``reset`` ends each connection with a TCP reset.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from app.instruments.origins import Origin
 from app.instruments.references import References, names_in
 from app.instruments.wire import Wire
 from checks.contract import InstrumentFailure, Request
+from checks.reproduce import quoted
 from checks.target import Lever as Declared
 
 TIMEOUT_S = 5.0
@@ -29,7 +29,7 @@ TOXICS: Mapping[str, tuple[tuple[str, str, Mapping[str, int]], ...]] = {
     "refuse": (),
     "hang": (("timeout", "upstream", {"timeout": 0}), ("timeout", "downstream", {"timeout": 0})),
     "slow": (("latency", "downstream", {"latency": SLOW_MS, "jitter": 0}),),
-    "reset": (("reset_peer", "downstream", {"timeout": 0}),),
+    "reset": (("reset_peer", "upstream", {"timeout": 0}),),
 }
 
 
@@ -72,9 +72,9 @@ class ToxiproxyLever:
 
     def by_hand(self) -> str:
         """Curl lines for a shell."""
-        lines = [f"curl -X POST -d '{{\"enabled\": true}}' {shlex.quote(self._proxy)}"]
+        lines = [f"curl -X POST -d '{{\"enabled\": true}}' {quoted(self._proxy)}"]
         lines += [
-            f"curl -X DELETE {shlex.quote(f'{self._proxy}/toxics/{NAME.format(way=way, stream=stream)}')}"
+            f"curl -X DELETE {quoted(f'{self._proxy}/toxics/{NAME.format(way=way, stream=stream)}')}"
             for way in self.ways
             for _, stream, _ in TOXICS[way]
         ]
