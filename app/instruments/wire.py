@@ -6,6 +6,7 @@ environment, no log line with a URL in it, and redirects that are judged before 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
 import ssl
@@ -31,6 +32,7 @@ USER_AGENT = "Greenlight/0.1 (readiness assessment)"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
+MAX_STALE = 5  # kept connections that may turn out closed, one after the other
 MAX_HEADERS = 200
 MAX_HEADER_CHARS = 8_192
 MAX_DETAIL_CHARS = 200
@@ -174,12 +176,35 @@ def _transport() -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits)
 
 
+async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    """Send, and once more where a kept connection had been closed meanwhile (RFC 9112, 9.3.1).
+
+    Many servers close after an error reply without saying so; that is no failure of the next request.
+    What breaks on a connection that was opened for the request is one.
+    """
+    for _ in range(MAX_STALE):
+        opened = asyncio.Event()
+
+        async def trace(name: str, _info: object, opened: asyncio.Event = opened) -> None:
+            if name.startswith("connection.connect"):
+                opened.set()
+
+        request.extensions = {**request.extensions, "trace": trace}
+        try:
+            return await transport.handle_async_request(request)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
+            garbled = isinstance(error, httpx.RemoteProtocolError) and "without sending" not in str(error)
+            if opened.is_set() or garbled:
+                raise
+    return await transport.handle_async_request(request)
+
+
 async def _follow(
     transport: httpx.AsyncHTTPTransport, request: httpx.Request
 ) -> tuple[httpx.Response, Failure | None]:
     """The first reply that is no redirect, or the redirect that must not be followed and why."""
     for hop in range(MAX_REDIRECTS + 1):
-        response = await transport.handle_async_request(request)
+        response = await _send(transport, request)
         response.request = request
         place = response.headers.get("location")
         if response.status_code not in REDIRECTS or place is None:

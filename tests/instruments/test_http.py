@@ -224,3 +224,26 @@ async def test_a_wire_for_reading_refuses_other_methods_and_sends_nothing():
         with pytest.raises(InstrumentFailure, match="only read"):
             await http.send(Request("DELETE"))
         assert [visit.method for visit in server.visits] == ["GET"]
+
+
+async def test_a_kept_connection_that_was_closed_without_a_word_is_no_failure_of_the_next_request():
+    async def talk(visit: Visit) -> None:
+        await visit.reply("gone after this")
+        visit.writer.close()
+
+    async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
+        probe = HttpProbe(wire)
+        replies = [await probe.send(Request("POST", "/", {}, b"{}")) for _ in range(4)]
+    assert [reply.failure for reply in replies] == [None] * 4
+    assert (server.connections, len(server.visits)) == (4, 4)
+
+
+async def test_a_reset_on_a_connection_opened_for_the_request_is_a_failure_and_is_not_sent_again():
+    async def talk(visit: Visit) -> None:
+        visit.reset()
+
+    async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
+        reply = await HttpProbe(wire).send(Request("POST", "/", {}, b"{}"))
+    assert reply.failure is not None
+    assert reply.failure.kind is FailureKind.RESET
+    assert len(server.visits) == 1
