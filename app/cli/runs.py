@@ -82,7 +82,10 @@ def export(
 
         if form not in FORMATS:
             raise UserError(f"There is no format {form!r}. Known: {', '.join(FORMATS)}.")
-        write(FORMATS[form].render(snapshot_of(Store.open(), run)), output)
+        store = Store.open()
+        snapshot = snapshot_of(store, run)
+        history = [info for info in reversed(store.runs(snapshot.run.target)) if info.run_id <= run]
+        write(FORMATS[form].render(snapshot, history), output)
 
 
 @app.command("cancel")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from app.records import Snapshot
+from app.records import RunInfo, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,12 @@ class Format:
     media_type: str
     extension: str
     module: str
+    shows_history: bool = False
 
-    def render(self, snapshot: Snapshot) -> str:
-        """Write ``snapshot``."""
-        renderer: Callable[[Snapshot], str] = import_module(f"app.reports.{self.module}").render
-        return renderer(snapshot)
+    def render(self, snapshot: Snapshot, history: Sequence[RunInfo] = ()) -> str:
+        """Write ``snapshot``. ``history``, the service's runs up to it with the oldest first, is optional."""
+        renderer: Callable[..., str] = import_module(f"app.reports.{self.module}").render
+        return renderer(snapshot, history) if self.shows_history else renderer(snapshot)
 
     def filename(self, snapshot: Snapshot) -> str:
         """A name for the file, safe on every system: ``sample-run-4.html``."""
@@ -34,7 +35,7 @@ class Format:
 FORMATS = {
     "json": Format("JSON", "application/json", "json", "json_export"),
     "markdown": Format("Markdown", "text/markdown", "md", "markdown"),
-    "html": Format("HTML page", "text/html", "html", "html"),
+    "html": Format("HTML page", "text/html", "html", "html", shows_history=True),
     "load-results": Format(
         "Load results (JSON)", "application/json", "load_test_results.json", "load_results"
     ),

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from app.reports import FORMATS
 from app.reports.html import render
 from tests import records
 from tests.reports.strategies import snapshots
@@ -167,6 +168,12 @@ def test_the_score_over_time_breaks_at_an_interrupted_run_and_marks_the_change_o
     assert wide.count(">interrupted<") == 1
     assert wide.count(">rubric 2<") == 1
     assert 'aria-label="Score of 12 runs, from 34.2 to 97.4"' in text
+
+
+def test_among_the_formats_only_the_page_shows_the_history():
+    snapshot, history = records.mended(), records.history()
+    for name, offered in FORMATS.items():
+        assert (offered.render(snapshot, history) != offered.render(snapshot)) is (name == "html")
 
 
 def test_without_a_history_there_is_no_empty_chart():
