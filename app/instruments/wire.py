@@ -14,6 +14,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Self
 from urllib.parse import quote, urljoin
 
@@ -32,6 +33,7 @@ USER_AGENT = "Greenlight/0.1 (readiness assessment)"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
+STALE_S = 0.3  # in which a closed connection shows itself: a round trip, generously
 MAX_STALE = 5  # kept connections that may turn out closed, one after the other
 MAX_HEADERS = 200
 MAX_HEADER_CHARS = 8_192
@@ -180,10 +182,11 @@ async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> 
     """Send, and once more where a kept connection had been closed meanwhile (RFC 9112, 9.3.1).
 
     Many servers close after an error reply without saying so; that is no failure of the next request.
-    What breaks on a connection that was opened for the request is one.
+    What breaks on a connection that was opened for the request is one, and so is what breaks later than
+    STALE_S: by then the service has the request, and a crash over it must not be hidden by a second try.
     """
     for _ in range(MAX_STALE):
-        opened = asyncio.Event()
+        opened, started = asyncio.Event(), perf_counter()
 
         async def trace(name: str, _info: object, opened: asyncio.Event = opened) -> None:
             if name.startswith("connection.connect"):
@@ -194,7 +197,7 @@ async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> 
             return await transport.handle_async_request(request)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
             garbled = isinstance(error, httpx.RemoteProtocolError) and "without sending" not in str(error)
-            if opened.is_set() or garbled:
+            if opened.is_set() or garbled or perf_counter() - started > STALE_S:
                 raise
     return await transport.handle_async_request(request)
 

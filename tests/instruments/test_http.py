@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from app.instruments.http import KEPT_BYTES, HttpProbe
-from app.instruments.wire import MAX_HEADER_CHARS, MAX_HEADERS, USER_AGENT
+from app.instruments.wire import MAX_HEADER_CHARS, MAX_HEADERS, STALE_S, USER_AGENT
 from checks.contract import FailureKind, InstrumentFailure, Reply, Request, Target
 from tests.instruments.servers import Talk, Visit, free_port, scripted, wire_to
 
@@ -236,6 +236,23 @@ async def test_a_kept_connection_that_was_closed_without_a_word_is_no_failure_of
         replies = [await probe.send(Request("POST", "/", {}, b"{}")) for _ in range(4)]
     assert [reply.failure for reply in replies] == [None] * 4
     assert (server.connections, len(server.visits)) == (4, 4)
+
+
+async def test_a_crash_over_a_request_on_a_kept_connection_is_a_failure_and_is_not_sent_again():
+    async def talk(visit: Visit) -> None:
+        if visit.path == "/crash":
+            await asyncio.sleep(2 * STALE_S)
+            visit.reset()
+        else:
+            await visit.reply("fine")
+
+    async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
+        probe = HttpProbe(wire)
+        assert (await probe.send(Request())).text == "fine"
+        reply = await probe.send(Request("POST", "/crash", {}, b"{}"))
+    assert reply.failure is not None
+    assert reply.failure.kind is FailureKind.RESET
+    assert (server.connections, len(server.visits)) == (1, 2)
 
 
 async def test_a_reset_on_a_connection_opened_for_the_request_is_a_failure_and_is_not_sent_again():
