@@ -96,7 +96,7 @@ def _actions(where: DeltaGenerator, scope: Scope, snapshot: Snapshot) -> None:
                 st.download_button(
                     export.label,
                     data=partial(export.render, snapshot),  # made when it is clicked
-                    file_name=f"{snapshot.run.target}-run-{snapshot.run.number}{export.extension}",
+                    file_name=export.filename(snapshot),
                     mime=export.media_type,
                     key=f"export_{name}",
                     type="tertiary",
@@ -209,6 +209,9 @@ def _blockers(scope: Scope, run: RunInfo, card: Scorecard) -> None:
         together = sum(cause.points for cause in rest)
         verb = "costs" if len(rest) == 1 else "cost"
         st.html(f'<p class="gl-rest">{len(rest)} more {verb} {together:.1f} points together</p>')
+    with st.container(key="all_checks"):
+        label = f"All {plural(len(card.findings), 'check')} of run #{run.number}"
+        st.page_link(frame.RUN, label=label, query_params=frame.run_query(run))
 
 
 def _open_p0(blocking: Sequence[Cause]) -> int:
@@ -351,7 +354,7 @@ def _claims(claims: Sequence[ClaimState]) -> str:
         rows.append(
             [
                 marks.text(claim.text),
-                _figure(claim.claimed, claim.unit),
+                _claimed(claim),
                 f"<b>{_figure(claim.measured, claim.unit)}</b>",
                 marks.badge(wording.CLAIM_WORDS[claim.verdict], shape, tone),
             ]
@@ -363,7 +366,12 @@ def _claims(claims: Sequence[ClaimState]) -> str:
 def _figure(value: float | None, unit: str) -> str:
     if value is None:
         return ABSENT
-    return marks.text(show(value, unit)) if unit and unit != "points" else f"{value:g}"
+    return marks.text(show(value, unit)) if unit else f"{value:g}"
+
+
+def _claimed(claim: ClaimState) -> str:
+    """A claimed score stands as it was written down: nobody claims a tenth of a point."""
+    return f"{claim.claimed:g}" if claim.unit == "points" else _figure(claim.claimed, claim.unit)
 
 
 if __name__ == "__main__":

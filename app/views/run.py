@@ -75,10 +75,12 @@ def _heading(run: RunInfo) -> tuple[str, str]:
 def _facts(run: RunInfo) -> list[str]:
     faults = "with fault checks" if run.faults else "without fault checks"
     began = source.local(run.started_at or run.created_at)
+    same_day = began.date() == source.now().date()
+    when = f"{began:%H:%M}" if same_day else wording.moment(began, source.now())
     facts = [
         marks.text(run.target_name),
         f"{marks.text(run.profile.capitalize())} profile, {faults}",
-        f"Started {began:%H:%M} by {marks.text(who(run))}",
+        f"Started {when} by {marks.text(who(run))}",
     ]
     took = source.took_s(run)
     if took is not None and run.state.final:

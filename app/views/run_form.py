@@ -18,10 +18,10 @@ from checks.target import Target
 from checks.wording import plural
 
 DOES = {
-    Kind.PASSIVE: "reads what is there",
-    Kind.ACTIVE: "sends ordinary requests",
+    Kind.PASSIVE: "looks",
+    Kind.ACTIVE: "asks",
     Kind.LOAD: "sends many requests",
-    Kind.FAULT: "breaks something on purpose and puts it back",
+    Kind.FAULT: "breaks and restores",
 }
 PROFILE_WORDS = {
     "quick": "A first answer: short scenarios, few samples.",
@@ -126,11 +126,11 @@ def _family(scope: Scope, family: str, inside: Sequence[LoadedCheck], profile: P
     for key in (family_key, *keys):
         st.session_state.setdefault(key, True)
     picked = [check for check, key in zip(inside, keys, strict=True) if st.session_state[key]]
-    with st.container(key=f"pick_{family}", gap="xsmall"):
-        left, right = st.columns([1, 2.4], vertical_alignment="center")
+    with st.container(key=f"family_{family}", gap="xsmall"):
+        left, right = st.columns([1, 3.2], vertical_alignment="top")
         left.checkbox(family_title(family), key=family_key, on_change=all_or_none)
-        right.html(f'<p class="gl-pick">{_family_words(inside, picked, profile)}</p>')
-        with st.expander(f"Checks of {family_title(family)}"):
+        plug = ":material/power:" if any(check.about.kind is Kind.FAULT for check in inside) else None
+        with right.expander(_family_words(inside, picked, profile), icon=plug, key=f"open_{family}"):
             for check, key in zip(inside, keys, strict=True):
                 _single(check, key, settle)
 
@@ -143,16 +143,12 @@ def _single(check: LoadedCheck, key: str, settle: object) -> None:
 
 
 def _family_words(inside: Sequence[LoadedCheck], picked: Sequence[LoadedCheck], profile: Profile) -> str:
-    count = (
-        plural(len(inside), "check")
-        if len(picked) == len(inside)
-        else f"{len(picked)} of {len(inside)} checks"
-    )
+    """``5 checks, about 28 s: asks, loads, breaks and restores``, as the label of an expander."""
+    whole = len(picked) == len(inside)
+    count = plural(len(inside), "check") if whole else f"{len(picked)} of {len(inside)} checks"
     kinds = [kind for kind in Kind if any(check.about.kind is kind for check in inside)]
-    does = ", ".join(DOES[kind] for kind in kinds)
-    plug = f"{marks.icon('lever')} " if Kind.FAULT in kinds else ""
-    time = f" · about {marks.seconds(expected_s(picked, profile))}" if picked else ""
-    return f"{plug}<b>{count}</b>{time} · {marks.text(does)}"
+    time = f", about {marks.seconds(expected_s(picked, profile))}" if picked else ""
+    return f"**{count}**{time}: {', '.join(DOES[kind] for kind in kinds)}"
 
 
 def expected_s(checks: Sequence[LoadedCheck], profile: Profile) -> float:

@@ -83,11 +83,41 @@ def finished(run: RunInfo) -> None:
     if progress.findings:
         with frame.card("progress"):
             st.html(_progress(progress))
-    left, right = st.columns([1.4, 1], gap="small")
-    with left, frame.card("groups"):
-        st.html(_families(progress))
+    left, right = st.columns([1.92, 1], gap="small")
+    with left, frame.card("findings"):
+        st.html(marks.heading("Findings", "By family", count=len(progress.findings)))
+        _findings(progress)
     with right, frame.card("events"):
         st.html(_events(progress))
+
+
+def _findings(progress: Progress) -> None:
+    """Every finding as a row that leads to its check."""
+    found = {finding.check: finding for finding in progress.findings}
+    groups: dict[str, list[ScoredFinding]] = {}
+    for check in [check for check in _planned(progress) if check in found]:
+        groups.setdefault(found[check].family, []).append(found[check])
+    if not groups:
+        st.html('<p class="gl-quiet">No check finished in this run.</p>')
+    for family, inside in groups.items():
+        st.html(f'<h3 class="gl-group">{marks.text(family_title(family))}</h3>')
+        with st.container(gap=None):
+            for finding in inside:
+                _finding(progress.run, finding)
+
+
+def _finding(run: RunInfo, finding: ScoredFinding) -> None:
+    earned = f"{finding.earned:.1f} of {finding.points:.1f}"
+    html = (
+        f'<div class="gl-row">{marks.outcome_icon(finding.outcome)}<div>'
+        f'<div class="what">{marks.text(finding.title)}'
+        f'<span class="gl-vh">, {wording.OUTCOME_WORDS[finding.outcome]}</span></div>'
+        f'<div class="more">{marks.text(finding.reason, 180)}</div></div>'
+        f'<div class="cost">{earned}<small>{finding.severity}</small></div></div>'
+    )
+    query = {**frame.run_query(run), "check": finding.check}
+    name = f"finding_{finding.check.replace('.', '_')}"
+    frame.row_link(name, html, frame.CHECK, f"Open {finding.title}", query)
 
 
 def _planned(progress: Progress) -> list[str]:
@@ -246,10 +276,11 @@ def _against(ratio: float | None, limit: float | None) -> str:
 def _events(progress: Progress) -> str:
     shown = [event for event in reversed(progress.events) if _tells(event, progress)][:MOST_EVENTS]
     rows = "".join(_event(event, progress) for event in shown)
+    nothing = "No event was kept." if progress.run.state.final else "Nothing has happened yet."
     listed = (
         f'<ul class="gl-events" tabindex="0" aria-label="Events">{rows}</ul>'
         if rows
-        else '<p class="gl-quiet">Nothing has happened yet.</p>'
+        else f'<p class="gl-quiet">{nothing}</p>'
     )
     return marks.heading("Events", "Newest first") + listed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -14,6 +14,15 @@ from app.targets import SAMPLE_KEY
 from app.views import frame, marks, mending, source
 from app.wording import ABSENT, ago, family_title
 from checks.wording import plural
+
+MOST_NOTICES = 3
+PARTS = {
+    "valkey": "Cache (Valkey)",
+    "stub": "Paid model and partners",
+    "faultproxy": "Fault proxy",
+    "chat": "Chat API",
+    "older chat": "Chat API of an earlier start",
+}
 
 
 def page() -> None:
@@ -83,9 +92,15 @@ def _parts(state: stack.State) -> str:
         began = source.local(datetime.fromtimestamp(part.started_at, UTC))
         alive = marks.badge("Running", "pass", "pass") if part.alive else marks.badge("Ended", "fail", "fail")
         since = f'<span title="{began:%Y-%m-%d %H:%M:%S}">{marks.text(ago(began, now))}</span>'
-        name = marks.two_lines(part.name, "")
+        name = marks.text(PARTS.get(part.name, part.name))
         rows.append([name, alive, f"<code>{marks.text(part.url) or ABSENT}</code>", str(part.pid), since])
-    columns = [("Process", ""), ("State", ""), ("Address", ""), ("Process id", "n opt"), ("Started", "n opt")]
+    columns = [
+        ("Process", ""),
+        ("State", ""),
+        ("Address", "opt"),
+        ("Process id", "n opt"),
+        ("Started", "n opt"),
+    ]
     note = "Each is a process of its own"
     return marks.heading("Parts", note) + marks.table(columns, rows, label="Processes of the sample")
 
@@ -98,13 +113,21 @@ def _defects(state: stack.State) -> None:
         words = "A run is going on: what changes now would change what it measures."
         st.html(marks.banner(words, "running"))
     _all_at_once(state, busy=busy)
+    told = [defect for name, defect in DEFECTS.items() if name in AS_FOUND or name in on]
+    for defect in sorted(told, key=lambda item: item.name not in on):
+        _defect(defect, on, busy=busy)
+    others = [defect for defect in DEFECTS.values() if defect not in told]
+    with st.expander(f"{len(others)} more to break on purpose, each for the checks that must notice it"):
+        _by_family(others, on, busy=busy)
+
+
+def _by_family(defects: Sequence[Defect], on: set[str], *, busy: bool) -> None:
     groups: dict[str, list[Defect]] = {}
-    for defect in DEFECTS.values():
+    for defect in defects:
         groups.setdefault(defect.group, []).append(defect)
-    ordered = sorted(groups.items(), key=lambda item: not any(defect.name in on for defect in item[1]))
-    for group, inside in ordered:
+    for group, inside in groups.items():
         st.html(f'<h3 class="gl-group">{marks.text(family_title(group))}</h3>')
-        for defect in sorted(inside, key=lambda item: item.name not in on):
+        for defect in inside:
             _defect(defect, on, busy=busy)
 
 
@@ -123,18 +146,33 @@ def _defect(defect: Defect, on: set[str], *, busy: bool) -> None:
     broken = defect.name in on
     with st.container(key=f"defect_{defect.name}"):
         left, right = st.columns([5, 1], vertical_alignment="center")
-        state = marks.badge("Broken", "fail", "fail") if broken else marks.badge("Mended", "pass", "pass")
-        checks = ", ".join(defect.notices)
+        state = _state(defect, broken=broken)
         left.html(
             f'<div class="gl-defect">{state}<div><div class="what">{marks.text(defect.title)}</div>'
             f'<div class="more">{marks.text(defect.description)}</div>'
-            f'<div class="more">Noticed by <code>{marks.text(checks)}</code></div></div></div>'
+            f'<div class="more">Noticed by {_notices(defect)}</div></div></div>'
         )
         label = "Mend" if broken else ("Break again" if defect.name in AS_FOUND else "Break")
-        if right.button(label, key=f"switch_{defect.name}", disabled=busy, help=f"{label}: {defect.title}"):
+        where = right.container(horizontal=True, horizontal_alignment="right")
+        if where.button(label, key=f"switch_{defect.name}", disabled=busy, help=f"{label}: {defect.title}"):
             names = on - {defect.name} if broken else on | {defect.name}
             if mending.set_defects(names):
                 st.rerun()
+
+
+def _notices(defect: Defect) -> str:
+    shown = defect.notices[:MOST_NOTICES]
+    more = len(defect.notices) - len(shown)
+    names = ", ".join(f"<code>{marks.text(check)}</code>" for check in shown)
+    return f"{names} and {more} more" if more else names
+
+
+def _state(defect: Defect, *, broken: bool) -> str:
+    if broken:
+        return marks.badge("Broken", "fail", "fail")
+    return (
+        marks.badge("Mended", "pass", "pass") if defect.name in AS_FOUND else marks.badge("Off", "na", "none")
+    )
 
 
 if __name__ == "__main__":
