@@ -110,13 +110,13 @@ class DeclaredQuestions:
     def _streamed(self, reply: StreamReply) -> Answer:
         stream = self._target.stream
         assert stream is not None  # noqa: S101 - _request refused it otherwise
-        text = "".join(stream.text(event.name, event.data) for event in reply.events)
+        text = "".join(stream.text(event.name, event.data) for event in reply.events).strip()
         last = reply.events[-1] if reply.events else None
         complete = last is not None and stream.ends(last.name, last.data)
         failure = reply.failure
         if failure is None and not 200 <= (reply.status or 0) < 300:
             failure = _bad_status(reply.status, (200,))
-        elif failure is None and not text.strip():
+        elif failure is None and not text:
             kind = reply.headers.get("content-type", "no content type")
             failure = Failure(
                 FailureKind.WRONG_BODY,
