@@ -81,11 +81,11 @@ class Wire:
         self.references = references
         self._may_change = may_change
         self._transport: httpx.AsyncHTTPTransport | None = None
+        _tls()  # made here, or the first probe would be timed with it
 
     def also_at(self, origin: Origin) -> None:
         """Let requests go to ``origin`` too; no secret is ever sent there unless it was declared."""
         self._origins.setdefault(origin, frozenset())
-        _tls()  # made here, or the first probe would be timed with it
 
     async def __aenter__(self) -> Self:
         anyio.current_time()  # loads what the first request would otherwise load while it is timed
