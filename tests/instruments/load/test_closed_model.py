@@ -104,6 +104,21 @@ def test_a_server_that_closes_after_each_reply_gets_a_new_connection_each_time(h
     assert server.connections == told.summary.total_requests > 2
 
 
+def test_a_server_that_announces_its_close_and_does_not_close_is_left():
+    reply = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(GOOD),
+        GOOD.encode(),
+    )
+
+    async def main():
+        async with scripted(writes(reply, close=False)) as server:
+            return server, await load(a_target(server.url))
+
+    server, told = uvloop.run(main())
+    assert told.summary.failed == 0
+    assert server.connections == told.summary.total_requests > 2
+
+
 def test_a_connection_that_the_server_drops_while_the_user_thinks_is_no_failure():
     async def talk(visit: Visit) -> None:
         await visit.reply(GOOD)

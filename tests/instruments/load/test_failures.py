@@ -8,11 +8,14 @@ import itertools
 import json
 import socket
 import struct
+import tracemalloc
 
 import pytest
 import uvloop
 
 from app.instruments.load.connection import MAX_REPLY_BYTES
+from app.instruments.load.replies import AnswerReader
+from checks.target import Ask
 from tests.instruments.load.loads import ASK, GOOD, a_target, answers, load, writes
 from tests.instruments.servers import Visit, free_port, scripted
 
@@ -196,6 +199,19 @@ def test_a_compressed_bomb_is_not_blown_up():
     bomb = gzip.compress(b'{"answer": "' + b"x" * (3 * MAX_REPLY_BYTES) + b'"}')
     summary = tried(answers(bomb, Content_Encoding="gzip"), users=1, duration_s=0.1)
     assert "inflated" in only(summary, "too_large")
+
+
+def test_inflating_stops_at_the_bound():
+    reader = AnswerReader(Ask.model_validate(ASK))
+    reader.feed(gzip.compress(bytes(50 * MAX_REPLY_BYTES)))
+    tracemalloc.start()
+    try:
+        verdict = reader.verdict(200, {b"Content-Encoding": b"gzip"})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert verdict.failure is not None
+    assert peak < 10 * MAX_REPLY_BYTES
 
 
 def test_a_broken_encoding_is_a_wrong_body():

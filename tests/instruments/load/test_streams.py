@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 
+import pyarrow.parquet as pq
 import pytest
 import uvloop
 
@@ -58,7 +59,12 @@ def test_the_first_token_is_the_first_text_not_the_role_before_it():
 
 
 def test_the_latency_ends_with_the_declared_end_and_the_connection_is_dropped_if_it_stays_open():
-    summary, server = tried(streams(TOKEN, DONE, 5), users=1, duration_s=0.1)
+    async def main():
+        async with asyncio.timeout(30), scripted(streams(TOKEN, DONE, 60)) as server:
+            told = await load(a_target(server.url), route="stream", users=1, timeout_s=60)
+            return told.summary, server
+
+    summary, server = uvloop.run(main())
     assert summary.failed == 0
     assert summary.max_ms < 900
     assert server.connections == summary.total_requests
@@ -150,3 +156,27 @@ def test_deep_json_in_an_event_is_no_token():
     summary, _ = tried(streams(deep, DONE), users=1, duration_s=0.1)
     assert set(summary.failures) == {"wrong_body"}
     json.dumps(summary.failure_examples)
+
+
+def test_an_attempt_without_a_reply_does_not_inherit_the_times_of_the_last_stream(tmp_path):
+    """The server answers one stream and then is gone."""
+    events = TOKEN + DONE
+
+    async def main():
+        async def once(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            server.close()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(events), events))
+            writer.close()
+
+        server = await asyncio.start_server(once, "127.0.0.1", 0)
+        target = a_target(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        file = tmp_path / "tried.parquet"
+        return (await load(target, route="stream", users=1, duration_s=0.4, samples_file=file)).summary
+
+    summary = uvloop.run(main())
+    assert summary.successful == 1
+    assert set(summary.failures) == {"refused"}
+    rows = pq.read_table(tmp_path / "tried.parquet").to_pylist()
+    assert all(row["latency_ms"] >= 0 for row in rows)
+    assert [row["first_token_ms"] is None for row in rows] == [False] + [True] * summary.failed
