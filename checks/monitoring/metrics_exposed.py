@@ -1,0 +1,257 @@
+"""Metrics are exposed in a form that Prometheus reads, bounded and without secrets.
+
+Why it matters
+    Without metrics nobody sees a failing service before its users do. With a series for each user or path the
+    monitoring itself falls over, and what stands in a label is readable for everyone who may see a dashboard.
+
+How it is measured
+    The metrics page is read, then some questions are asked (one of them twice, so that a hit is among them)
+    and paths are requested that do not exist, and the page is read again: cardinality and secrets appear
+    only after traffic. It must parse as Prometheus text or OpenMetrics. Series are counted, and distinct
+    values of each label; values are searched for keys, tokens, passwords, mail addresses, and for the user,
+    session and paths of our own requests. Found secrets are never kept, only the label and the kind.
+
+How to fix it
+    1. Serve `/metrics` with a Prometheus client library.
+    2. Label by route template and status, never by path, user, session or text.
+    3. Take a secret out of its label, and replace it: it has been in every scrape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from checks.contract import (
+    Check,
+    FailureKind,
+    Finding,
+    InstrumentFailure,
+    Instruments,
+    Kind,
+    Limit,
+    Request,
+    Scrape,
+    Target,
+    curl_line,
+    plural,
+    show,
+)
+from checks.monitoring._secrets import secret_kind
+
+CHECK = Check(
+    failure_title="Metrics cannot be used",
+    kind=Kind.ACTIVE,
+    does="Reads the metrics page, asks some questions, requests paths that do not exist, and reads it again.",
+    measures="series on the metrics page",
+    needs=("metrics", "http", "questions?", "target.health.metrics"),
+    deadline_s=150,
+    typical_s=2,
+)
+QUESTIONS = 4
+UNKNOWN_PATHS = 5
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits of the catalogue. Above ``warn_series`` the page is read no further, which fails."""
+
+    max_series: float = 10_000
+    warn_series: float = 50_000
+    max_label_values: float = 200
+
+
+@dataclass(frozen=True)
+class Page:
+    """One reading of the page. ``label_values`` counts the distinct values of each label."""
+
+    status: int | None
+    content_type: str
+    failure: str
+    failure_kind: str
+    parse_error: str
+    families: int
+    series: int
+    label_values: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A label that holds what no label may. ``kind`` says what; the value itself is not kept."""
+
+    label: str
+    kind: str
+    secret: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The page before and after traffic, and what was found in its labels."""
+
+    url: str
+    before: Page
+    after: Page
+    asked: int
+    leaks: tuple[Leak, ...]
+    reproduce: str
+
+
+async def gather(target: Target, instruments: Instruments) -> Evidence:
+    """Read, make traffic that we would recognise in a label, read again."""
+    before = await instruments.metrics.scrape()
+    own: dict[str, str] = {}
+    asked = 0
+    if before.failure is None and before.status == 200:
+        own, asked = await _traffic(instruments)
+    after = await instruments.metrics.scrape() if asked or own else before
+    request = Request("GET", target.health.metrics or "/metrics", target.health.headers)
+    leaks = {leak for scrape in (before, after) for leak in _leaks(scrape, own)}
+    return Evidence(
+        url=target.absolute(request.url),
+        before=_page(before),
+        after=_page(after),
+        asked=asked,
+        leaks=tuple(sorted(leaks, key=lambda leak: (not leak.secret, leak.label, leak.kind))),
+        reproduce=f"{curl_line(target, request)} | promtool check metrics",
+    )
+
+
+async def _traffic(instruments: Instruments) -> tuple[dict[str, str], int]:
+    """Make requests; returns what is ours in them (text -> what it is), and how many questions were asked."""
+    word = f"{instruments.random.getrandbits(48):012x}"
+    own = {f"person-{word}": "user", f"visit-{word}": "session"}
+    asked = 0
+    try:
+        route = await instruments.questions.route()
+        prompts = instruments.prompts.fresh(QUESTIONS) if route else []
+        for prompt in [*prompts, *prompts[:1]]:
+            await instruments.questions.ask(
+                prompt,
+                route=route or "ask",
+                user=f"person-{word}",
+                session=f"visit-{word}",
+                timeout_s=TIMEOUT_S,
+            )
+            own[prompt] = "question"
+            asked += 1
+    except InstrumentFailure:  # optional: a service with no declared question still has metrics
+        asked = 0
+    for number in range(UNKNOWN_PATHS):
+        path = f"/{word}-{number}"
+        await instruments.http.send(Request("GET", path), timeout_s=TIMEOUT_S)
+        own[path] = "path"
+    return own, asked
+
+
+def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+    """Absent or unreadable fails, a secret fails; too many series, and personal labels, warn."""
+    unsaid = _proves_nothing(evidence)
+    if unsaid:
+        return unsaid
+    wrong = _unreadable(evidence.before) or _unreadable(evidence.after)
+    if wrong:
+        return Finding.failed(
+            f"{evidence.url} {wrong}.",
+            fix="Serve Prometheus text or OpenMetrics with a client library; check it with promtool.",
+            reproduce=evidence.reproduce,
+        )
+    secrets = [leak for leak in evidence.leaks if leak.secret]
+    series = evidence.after.series
+    limit = Limit.at_most(thresholds.max_series, thresholds.warn_series)
+    if secrets:
+        return Finding.failed(
+            f"The label `{secrets[0].label}` holds {secrets[0].kind}.",
+            fix="Take it out of the label, and replace the secret: it has been in every scrape.",
+            reproduce=evidence.reproduce,
+        )
+    doubts = _doubts(evidence, thresholds)
+    if doubts:
+        return Finding.warned(
+            f"{doubts[0]}{f' Also: {doubts[1]}' if len(doubts) > 1 else ''}",
+            value=series, unit="count", limit=limit,
+            fix="Label by route template and status, never by path, user, session or text.",
+            reproduce=evidence.reproduce,
+        )  # fmt: skip
+    return Finding.passed(
+        f"{plural(evidence.after.families, 'metric')} in {show(series, 'count')} series, limit "
+        f"{show(thresholds.max_series, 'count')}; no label holds what it must not.",
+        value=series, unit="count", limit=limit, reproduce=evidence.reproduce,
+    )  # fmt: skip
+
+
+def _proves_nothing(evidence: Evidence) -> Finding | None:
+    page = evidence.before
+    if page.failure_kind == FailureKind.REDIRECT or (page.status is not None and 300 <= page.status < 400):
+        return Finding.not_assessed(
+            f"{evidence.url} redirects, which proves nothing. Declare where it leads as `[health] metrics`.",
+            missing="health.metrics",
+        )
+    if page.status in (401, 403):
+        return Finding.not_assessed(
+            f"{evidence.url} asks for a credential ({page.status}). Add it as `[health] headers`.",
+            missing="health.headers",
+        )
+    if page.status == 429:
+        return Finding.not_assessed(f"{evidence.url} is rate limited (429).")
+    return None
+
+
+def _unreadable(page: Page) -> str:
+    if page.failure:
+        return f"gives no reply: {page.failure}"
+    if page.status != 200:
+        return f"answers {page.status}, there are no metrics"
+    if page.parse_error:
+        kind = page.content_type.partition(";")[0].strip().lower()
+        if kind in ("text/html", "application/json"):
+            return f"answers with {kind}, not with metrics"
+        return f"cannot be parsed: {page.parse_error}"
+    return ""
+
+
+def _doubts(evidence: Evidence, thresholds: Thresholds) -> list[str]:
+    series = evidence.after.series
+    doubts = []
+    if series > thresholds.max_series:
+        doubts.append(
+            f"There are {show(series, 'count')} series, limit {show(thresholds.max_series, 'count')}."
+        )
+    many = {
+        name: count
+        for name, count in evidence.after.label_values.items()
+        if count > thresholds.max_label_values
+    }
+    if many:
+        name = max(many, key=lambda each: many[each])
+        doubts.append(
+            f"The label `{name}` has {many[name]} values or more, limit "
+            f"{show(thresholds.max_label_values, 'count')}: a series for each."
+        )
+    doubts += [f"The label `{leak.label}` holds {leak.kind}." for leak in evidence.leaks if not leak.secret]
+    return doubts
+
+
+def _page(scrape: Scrape) -> Page:
+    return Page(
+        scrape.status,
+        scrape.content_type[:100],
+        scrape.failure.detail[:200] if scrape.failure else "",
+        scrape.failure.kind if scrape.failure else "",
+        scrape.parse_error[:200],
+        len(scrape.families),
+        scrape.series,
+        {name[:80]: len(values) for name, values in sorted(scrape.labels.items())},
+    )
+
+
+def _leaks(scrape: Scrape, own: dict[str, str]) -> set[Leak]:
+    leaks = set()
+    for label, values in scrape.labels.items():
+        for value in values:
+            found = secret_kind(label, value)
+            if found:
+                leaks.add(Leak(label[:80], *found))
+            ours = next((what for text, what in own.items() if text in value), None)
+            if ours:
+                leaks.add(Leak(label[:80], f"the {ours} of each request", False))
+    return leaks
