@@ -85,6 +85,10 @@ class RedisAnswers:
         """Raises when Redis does not answer."""
         await self._redis.ping()
 
+    async def drop_idle(self) -> None:
+        """Close pooled connections: after an outage most are dead, and each would look like one more."""
+        await self._redis.connection_pool.disconnect(inuse_connections=False)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
@@ -133,6 +137,7 @@ class TwoLevels:
             await asyncio.sleep(PING_EVERY_S)
             try:
                 await self._redis.ping()
+                await self._redis.drop_idle()
             except (RedisError, OSError, TimeoutError):
                 continue
             self._up.set(1)
