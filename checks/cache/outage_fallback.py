@@ -131,6 +131,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             wrong,
             fix="Catch errors of the cache and answer without it; give its client short time-outs.",
             reproduce=evidence.reproduce,
+            follows_from="endpoint_health.primary_route" if len(cold) < len(evidence.cold) else None,
         )
     if _still_connected(asked, evidence):
         return Finding.not_assessed(
@@ -157,9 +158,10 @@ def _wrong(asked: Sequence[Probe], evidence: Evidence) -> str:
     bad = [probe for probe in asked if not probe.good]
     if bad:
         first = bad[0]
+        after = show(round(first.at_s, 1), "s")
         return (
-            f"With a cache that {WAYS[first.way]}, the question {show(first.at_s, 's')} after the cut got no "
-            f"good answer: {first.problem}. In all {len(bad)} of {plural(len(asked), 'question')} failed."
+            f"With a cache that {WAYS[first.way]}, the question asked {after} after the cut got "
+            f"no good answer: {first.problem}. In all {len(bad)} of {plural(len(asked), 'question')} failed."
         )
     canned = same_texts(asked)
     if canned >= SAME_TEXTS and canned > len(asked) / 4 and same_texts(evidence.cold) < SAME_TEXTS:

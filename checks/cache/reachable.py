@@ -5,8 +5,9 @@ Why it matters
     service slow, or stops it where nobody wrote a fallback.
 
 How it is measured
-    30 PINGs, each on a connection of its own, so that connecting and signing in are tried as often. The
-    round trip of the PING is timed and the 95th percentile judged. A Redis that cannot be reached, or
+    Up to 100 PINGs, as many as fit into a second but at least 20, each on a connection of its own, so that
+    connecting and signing in are tried as often. The round trip of the PING is timed and the 95th percentile
+    judged. A Redis that cannot be reached, or
     refuses the credentials, fails.
 
 How to fix it
@@ -17,7 +18,9 @@ How to fix it
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from time import monotonic
 
 from checks.cache._reproduce import redis_cli
 from checks.contract import (
@@ -37,13 +40,16 @@ from checks.contract import (
 CHECK = Check(
     failure_title="The cache's server is slow or does not answer",
     kind=Kind.PASSIVE,
-    does="Sends 30 PINGs to the declared Redis.",
+    does="Sends up to 100 PINGs to the declared Redis.",
     measures="to answer a PING (95th percentile)",
     needs=("redis", "target.redis"),
     deadline_s=15,
     typical_s=1,
 )
-PINGS = 30
+ROUND = 20
+MOST = 100  # the 95th percentile is then the fifth slowest, so a moment in which this host is busy is not it
+ENOUGH_S = 1.0
+PAUSE_S = 0.05  # between rounds, so that they do not all fall into that moment
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Round trips, or why there are none."""
+    """Round trips, and why there are not more of them."""
 
     pings_ms: tuple[float, ...]
     failure: str
@@ -66,17 +72,22 @@ class Evidence:
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """PING the declared Redis. Raises InstrumentFailure where the target file lacks something."""
     line = f"{redis_cli(target.redis.url)} ping" if target.redis else ""
+    pings_ms: list[float] = []
+    started = monotonic()
     try:
-        return Evidence(tuple(await instruments.redis.ping_ms(PINGS)), "", line)
+        while len(pings_ms) < MOST and (not pings_ms or monotonic() - started < ENOUGH_S):
+            pings_ms += await instruments.redis.ping_ms(ROUND)
+            await asyncio.sleep(PAUSE_S)
     except InstrumentFailure as failure:
         if failure.missing:
             raise
-        return Evidence((), failure.reason, line)
+        return Evidence(tuple(pings_ms), failure.reason, line)
+    return Evidence(tuple(pings_ms), "", line)
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Unreachable fails; else the 95th percentile decides."""
-    if not evidence.pings_ms:
+    if evidence.failure or not evidence.pings_ms:
         return Finding.failed(
             f"The cache cannot be used: {evidence.failure or 'it answered no PING.'}",
             fix="Start Redis, and correct the address or the password that the service and the target use.",

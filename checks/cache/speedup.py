@@ -54,7 +54,7 @@ CHECK = Check(
 BATCH = 4
 USERS = 2  # more would queue at a single upstream connection and make the cold side look slow
 MIN_PAIRS = 10
-WIDE = 2.0  # an interval whose ends differ by more than this factor is worth up to twice the questions
+WIDE = 2.5  # an interval whose ends differ by more than this factor is worth up to twice the questions
 
 
 @dataclass(frozen=True)
