@@ -22,7 +22,7 @@ def with_defects(_shared: Client) -> Iterator[Callable[..., Client]]:
     """``with_defects(*names)`` is the sample with exactly these defects."""
 
     def arrange(*names: str) -> Client:
-        if _shared.state.defects != names:
+        if set(_shared.state.defects) != set(names):
             _shared.state = stack.set_defects(names, _shared.state.folder)
         return _shared
 

@@ -17,7 +17,7 @@ SLOW_HIT_S = 0.2  # nearly as long as the model takes
 KEPT_ONE_IN = 16
 FAILS_ONE_IN = 8
 SLOW_FIRST_TOKEN_S = 1.6
-LONG_MODEL_TIMEOUT_S = 8.0
+LONG_MODEL_TIMEOUT_S = 6.5
 
 
 def settings(healthy: Settings) -> Settings:

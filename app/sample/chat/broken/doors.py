@@ -16,7 +16,7 @@ from app.sample.chat import problems
 POISONOUS_DEPTH = 50
 CROWD = 12  # more users than the third load scenario has, fewer than the fourth
 SEEN_WITHIN_S = 0.4
-WAIT_PER_CALLER_S = 0.3
+WAIT_PER_CALLER_S = 0.4
 
 
 def door(healthy: ASGIApp, defects: AbstractSet[str]) -> ASGIApp:

@@ -1,0 +1,360 @@
+"""Each defect shows its symptom, and the healthy sample does not. What checks make of it is tested there."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis import AuthenticationError, Redis
+
+from app.sample import stack
+from app.sample.chat.broken.doors import CROWD
+from app.sample.defects import AS_FOUND, DEFECTS, checked
+from checks import all_checks
+from tests.sample.client import HANG, SLOW, Client, eventually, new_question
+
+BAD_BODIES = (
+    {"message": None, "session_id": "s"},
+    {"message": [None], "session_id": "s"},
+    {"session_id": "s"},
+)
+NESTED = b'{"message": ' + b"[" * 500 + b"]" * 500 + b', "session_id": "s"}'
+
+
+def _declared_redis(sample: Client) -> Redis:
+    target = tomllib.loads(sample.state.target_file.read_text())
+    return Redis.from_url(target["redis"]["url"])
+
+
+def cache_password_unknown(sample: Client) -> bool:
+    with _declared_redis(sample) as redis:
+        try:
+            redis.ping()
+        except AuthenticationError:
+            return _hit(sample)  # the service itself knows it
+    return False
+
+
+def cache_slow_to_reach(sample: Client) -> bool:
+    with _declared_redis(sample) as redis:
+        redis.ping()
+        declared = redis.connection_pool.connection_kwargs["port"]
+    return declared != sample.state.ports["valkey"] and _hit(sample)
+
+
+def cache_never_called(sample: Client) -> bool:
+    before = _redis_lookups(sample)
+    return not _hit(sample) and _redis_lookups(sample) == before
+
+
+def cache_key_never_matches(sample: Client) -> bool:
+    before = _redis_lookups(sample)
+    return not _hit(sample) and _redis_lookups(sample) > before
+
+
+def cache_keeps_few(sample: Client) -> bool:
+    return sum(_hit(sample) for _ in range(5)) < 3
+
+
+def cache_marker_lies(sample: Client) -> bool:
+    before = sample.paid_calls()
+    return _hit(sample) and sample.paid_calls() == before + 2
+
+
+def cache_hits_slow(sample: Client) -> bool:
+    question = new_question()
+    sample.chat(question)
+    return sample.chat(question).elapsed.total_seconds() > 0.19 and _hit(sample)
+
+
+def cache_outage_500(sample: Client) -> bool:
+    with sample.refused("cache"):
+        failed = sample.chat().status_code
+    return failed == 500 and sample.chat().status_code == 200
+
+
+def cache_hang_no_timeout(sample: Client) -> bool:
+    with sample.refused("cache"):
+        copes = sample.chat().status_code == 200
+    back = eventually(lambda: sample.http.get("/health").json()["components"]["cache"]["status"] == "up")
+    with sample.poisoned("cache", HANG):
+        return copes and back and _hangs(sample, 2)
+
+
+def health_lies_degraded(sample: Client) -> bool:
+    reply = sample.http.get("/health")
+    return (reply.status_code, reply.json()["status"]) == (200, "degraded")
+
+
+def health_slow(sample: Client) -> bool:
+    return max(sample.http.get("/health").elapsed.total_seconds() for _ in range(5)) > 0.29
+
+
+def primary_route_500(sample: Client) -> bool:
+    return sample.chat().status_code == 500 and sample.stream()[-1][1] == "done"
+
+
+def primary_route_flaky(sample: Client) -> bool:
+    sample.chat("a question")
+    statuses = [sample.chat("a question").status_code for _ in range(16)]
+    return statuses.count(500) == 2 and statuses.count(200) == 14
+
+
+def wrong_shape(sample: Client) -> bool:
+    reply = sample.chat()
+    return reply.status_code == 200 and "answer" not in reply.json()
+
+
+def bad_input_500(sample: Client) -> bool:
+    return {sample.http.post("/api/chat", json=body).status_code for body in BAD_BODIES} == {500}
+
+
+def bad_input_accepted(sample: Client) -> bool:
+    return {sample.http.post("/api/chat", json=body).status_code for body in BAD_BODIES} == {200}
+
+
+def bad_input_poisons(sample: Client) -> bool:
+    before = sample.chat().status_code
+    sample.http.post("/api/chat", content=NESTED, headers={"Content-Type": "application/json"})
+    return (before, sample.chat().status_code, sample.order().status_code) == (200, 500, 500)
+
+
+def stream_all_at_once(sample: Client) -> bool:
+    events = sample.stream()
+    return len(events) > 15 and events[0][0] > 0.9 * events[-1][0]
+
+
+def stream_slow_first_token(sample: Client) -> bool:
+    return sample.stream()[0][0] > 1.6
+
+
+def stale_server(sample: Client) -> bool:
+    one_connection_each = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=sample.state.url, limits=one_connection_each) as client:
+        return len({client.get("/health").json()["instance"] for _ in range(40)}) == 2
+
+
+def stale_server_elsewhere(sample: Client) -> bool:
+    older = next((part for part in sample.state.parts if part.name == "older chat"), None)
+    chat = next(part for part in sample.state.parts if part.name == "chat")
+    if older is None or older.process().cmdline() != chat.process().cmdline():
+        return False
+    instances = [httpx.get(f"{part.url}/health").json()["instance"] for part in (older, chat)]
+    return older.started_at < chat.started_at and instances[0] != instances[1]
+
+
+def slow_under_load(sample: Client) -> bool:
+    few, many = _crowd(sample, CROWD - 2), _crowd(sample, CROWD + 4)
+    return max(_seconds(few)) < 0.8 < max(_seconds(many))
+
+
+def errors_under_load(sample: Client) -> bool:
+    few, many = ({reply.status_code for reply in _crowd(sample, CROWD + more)} for more in (-2, 4))
+    return few == {200} and many == {200, 503}
+
+
+def metrics_absent(sample: Client) -> bool:
+    return sample.http.get("/metrics").status_code == 404
+
+
+def metrics_unparseable(sample: Client) -> bool:
+    try:
+        list(text_string_to_metric_families(sample.http.get("/metrics").text))
+    except ValueError:
+        return True
+    return False
+
+
+def metrics_secret_label(sample: Client) -> bool:
+    return 'api_key="sk-live-' in sample.http.get("/metrics").text
+
+
+def metrics_cardinality(sample: Client) -> bool:
+    return sample.http.get("/metrics").text.count("chat_session_questions_total{") == 3_000
+
+
+def no_upstream_timeout(sample: Client) -> bool:
+    with sample.poisoned("upstream", HANG):
+        return _hangs(sample, 3)
+
+
+def upstream_timeout_too_long(sample: Client) -> bool:
+    with sample.poisoned("upstream", HANG):
+        reply = sample.chat()
+    return reply.status_code == 504 and reply.elapsed.total_seconds() > 6.4
+
+
+def no_compensation(sample: Client) -> bool:
+    left = _residue(sample, "invoices")
+    return {"stock", "reservations", "drafts"} == left
+
+
+def partial_compensation(sample: Client) -> bool:
+    left = _residue(sample, "invoices")
+    return {"stock", "reservations"} == left and not _residue(sample, "stock")
+
+
+def compensation_forgets_lost_reply(sample: Client) -> bool:
+    before = sample.partners()
+    with sample.poisoned("invoices", SLOW):
+        sample.order()
+    after = sample.partners()
+    return {kind for kind in after if after[kind] != before[kind]} == {"invoices"} and not _residue(
+        sample, "drafts"
+    )
+
+
+# Defects that do not touch each other are switched on together, since each change restarts the service.
+TOGETHER = (
+    (
+        cache_password_unknown,
+        health_lies_degraded,
+        stream_slow_first_token,
+        stale_server_elsewhere,
+        metrics_secret_label,
+        no_upstream_timeout,
+        partial_compensation,
+    ),
+    (
+        cache_slow_to_reach,
+        health_slow,
+        stream_all_at_once,
+        slow_under_load,
+        metrics_cardinality,
+        upstream_timeout_too_long,
+        no_compensation,
+    ),
+    (
+        cache_never_called,
+        bad_input_500,
+        errors_under_load,
+        metrics_absent,
+        compensation_forgets_lost_reply,
+    ),
+    (cache_keeps_few, bad_input_accepted, stale_server),
+    (cache_outage_500, wrong_shape),
+    (primary_route_flaky, metrics_unparseable),
+    (cache_key_never_matches,),
+    (cache_marker_lies,),
+    (cache_hits_slow,),
+    (cache_hang_no_timeout,),
+    (primary_route_500,),
+    (bad_input_poisons,),
+)
+SYMPTOMS = [symptom for together in TOGETHER for symptom in together]
+
+
+@pytest.mark.parametrize(
+    ("symptom", "together"),
+    [(symptom, together) for together in TOGETHER for symptom in together],
+    ids=lambda given: getattr(given, "__name__", "among others"),
+)
+def test_a_defect_shows_its_symptom(
+    with_defects: Callable[..., Client],
+    symptom: Callable[[Client], bool],
+    together: tuple[Callable[[Client], bool], ...],
+):
+    assert symptom(with_defects(*(one.__name__ for one in together)))
+
+
+# Where an outage, an order or a crowd is needed the healthy case stands in the other test files.
+QUICK = [one for one in SYMPTOMS if one.__name__.startswith(("cache", "health", "metrics"))]
+QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
+QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
+QUICK += [slow_under_load, errors_under_load, no_compensation, compensation_forgets_lost_reply]
+
+
+@pytest.mark.parametrize("symptom", QUICK, ids=lambda symptom: symptom.__name__)
+def test_a_healthy_sample_has_no_symptom(sample: Client, symptom: Callable[[Client], bool]):
+    assert not symptom(sample)
+
+
+def test_every_defect_has_a_symptom_here():
+    assert {symptom.__name__ for symptom in SYMPTOMS} == set(DEFECTS)
+
+
+def test_what_defects_say_of_checks_is_about_checks_that_exist():
+    known = all_checks()
+    families = {check.family for check in known.values()}
+    for defect in DEFECTS.values():
+        assert defect.notices
+        assert set(defect.notices) <= set(known), defect.name
+        assert defect.group in families
+
+
+def test_all_defects_at_once_still_start(sample_stack: Callable[..., stack.State]):
+    assert sample_stack(*DEFECTS).whole
+
+
+def test_as_found_is_the_situation_of_the_brief(with_defects: Callable[..., Client]):
+    sample = with_defects(*checked(AS_FOUND))
+    assert primary_route_500(sample)
+    assert cache_never_called_by_the_stream(sample)
+    assert stale_server(sample)
+    assert no_compensation(sample)
+    assert no_upstream_timeout_of_the_stream(sample)
+
+
+def cache_never_called_by_the_stream(sample: Client) -> bool:
+    question = new_question()
+    return not any(sample.stream(question)[-1][2]["metadata"]["from_cache"] for _ in range(2))
+
+
+def no_upstream_timeout_of_the_stream(sample: Client) -> bool:
+    body = {"message": new_question(), "session_id": "s"}
+    with sample.poisoned("upstream", HANG), pytest.raises(httpx.ReadTimeout):
+        sample.http.post("/api/v1/chat/stream", json=body, timeout=3)
+    return True
+
+
+def _hit(sample: Client) -> bool:
+    question = new_question()
+    sample.chat(question)
+    return bool(sample.chat(question).json()["metadata"]["from_cache"])
+
+
+def _redis_lookups(sample: Client) -> int:
+    with Redis(port=sample.state.ports["valkey"]) as redis:
+        stats = redis.info("stats")
+    return int(stats["keyspace_hits"]) + int(stats["keyspace_misses"])
+
+
+def _hangs(sample: Client, longer_than_s: float) -> bool:
+    try:
+        sample.chat(timeout=longer_than_s)
+    except httpx.ReadTimeout:
+        return True
+    return False
+
+
+def _crowd(sample: Client, users: int) -> list[httpx.Response]:
+    """The replies to so many users, each on a connection of its own, who ask four times at the same time."""
+    sample.chat("a question of many")
+    body = {"message": "a question of many", "session_id": "s"}
+
+    def ask(_: int) -> list[httpx.Response]:
+        with httpx.Client(base_url=sample.state.url, timeout=30) as client:
+            started.wait(timeout=20)
+            return [client.post("/api/chat", json=body) for _ in range(4) if time.sleep(0.1) is None]
+
+    started = Barrier(users)
+    with ThreadPoolExecutor(users) as pool:
+        return [reply for replies in pool.map(ask, range(users)) for reply in replies]
+
+
+def _seconds(replies: list[httpx.Response]) -> list[float]:
+    return [reply.elapsed.total_seconds() for reply in replies]
+
+
+def _residue(sample: Client, partner: str) -> set[str]:
+    before = sample.partners()
+    with sample.refused(partner):
+        assert sample.order().status_code == 503
+    after = sample.partners()
+    return {kind for kind in after if after[kind] != before[kind]}
