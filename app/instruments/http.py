@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-from app.instruments.wire import NoReply, Wire, timed_out
+from app.instruments.failures import timed_out
+from app.instruments.wire import NoReply, Wire
 from checks.contract import Failure, Reply, Request
 
 KEPT_BYTES = 1 << 20

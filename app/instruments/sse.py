@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 
-from app.instruments.wire import Arrival, NoReply, Wire, timed_out
+from app.instruments.failures import timed_out
+from app.instruments.wire import Arrival, NoReply, Wire
 from checks.contract import Event, Failure, FailureKind, Request, StreamReply
 
 MAX_EVENTS = 10_000

@@ -17,7 +17,7 @@ from app.instruments.faults.breaking import Breaker
 from app.instruments.faults.ledger import Ledger
 from app.instruments.http import HttpProbe
 from app.instruments.load.driver import LoadDriver
-from app.instruments.loading import WatchedLoad
+from app.instruments.load.watched import WatchedLoad
 from app.instruments.metrics import KEPT_BYTES as METRICS_BYTES
 from app.instruments.metrics import MetricsPage
 from app.instruments.openapi import KEPT_BYTES as OPENAPI_BYTES

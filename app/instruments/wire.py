@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -24,6 +23,8 @@ import anyio.to_thread
 import httpcore  # noqa: F401 - httpx imports it, as it does anyio, within the first request, which is timed
 import httpx
 
+from app.instruments.failures import MAX_DETAIL_CHARS, failure_of, in_words
+from app.instruments.inflate import Inflate
 from app.instruments.origins import Origin
 from app.instruments.references import References
 from checks.contract import Failure, FailureKind, InstrumentFailure, Request
@@ -37,8 +38,6 @@ STALE_S = 0.3  # in which a closed connection shows itself: a round trip, genero
 MAX_STALE = 5  # kept connections that may turn out closed, one after the other
 MAX_HEADERS = 200
 MAX_HEADER_CHARS = 8_192
-MAX_DETAIL_CHARS = 200
-PIECE_BYTES = 65_536
 KEEP_IDLE_S = 2.0  # below the idle time-outs of common servers (5 s), so that a reused connection is alive
 
 
@@ -144,7 +143,7 @@ class Wire:
                 content=body,
             )
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise InstrumentFailure(f"The request cannot be formed: {_short(error)}.") from error
+            raise InstrumentFailure(f"The request cannot be formed: {in_words(error)}.") from error
 
     def _arrival(self, response: httpx.Response, failure: Failure | None) -> Arrival:
         headers: dict[str, str] = {}
@@ -269,85 +268,3 @@ async def _pieces(response: httpx.Response, encoding: str) -> AsyncIterator[byte
         else:
             for piece in inflate.pieces(raw):
                 yield piece
-
-
-class Inflate:
-    """gzip and both kinds of deflate, never more than PIECE_BYTES at a time."""
-
-    def __init__(self) -> None:
-        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        self._begun = False
-
-    def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What ``data`` inflates to. Raises zlib.error."""
-        while data and not self._inflater.eof:
-            try:
-                piece = self._inflater.decompress(data, PIECE_BYTES)
-            except zlib.error:
-                if self._begun:
-                    raise
-                self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # deflate without its header
-                piece = self._inflater.decompress(data, PIECE_BYTES)
-            self._begun = True
-            data = self._inflater.unconsumed_tail
-            if piece:
-                yield piece
-
-
-def failure_of(error: BaseException) -> Failure:
-    """Classify what httpx or the socket raised, by the innermost cause that says something."""
-    chain = list(_causes(error))
-    for kind, types, words in _SOCKET_CAUSES:
-        for cause in chain:
-            if isinstance(cause, types):
-                return Failure(kind, _with_reason(words, cause))
-    text = " ".join(str(cause) for cause in chain)
-    if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)):
-        if "Receive buffer too long" in text:
-            return Failure(FailureKind.TOO_LARGE, "the status line and headers are larger than 100 KiB")
-        if not isinstance(error, httpx.RemoteProtocolError) or any(words in text for words in _CUT_SHORT):
-            return Failure(FailureKind.RESET, _with_reason("the reply was cut short", error))
-    if isinstance(error, (httpx.ConnectError, OSError)):
-        return Failure(FailureKind.REFUSED, _with_reason("no connection", error))
-    return Failure(FailureKind.PROTOCOL, _with_reason("not a valid HTTP reply", error))
-
-
-_SOCKET_CAUSES: tuple[tuple[FailureKind, tuple[type[BaseException], ...], str], ...] = (
-    (FailureKind.TLS, (ssl.SSLError, ssl.CertificateError), "TLS failed"),
-    (FailureKind.DNS, (socket.gaierror, UnicodeError), "the host name cannot be resolved"),
-    (FailureKind.REFUSED, (ConnectionRefusedError,), "connection refused"),
-    (
-        FailureKind.RESET,
-        (ConnectionResetError, BrokenPipeError, ConnectionAbortedError),
-        "the connection was reset",
-    ),
-    (FailureKind.TIMEOUT, (TimeoutError, httpx.TimeoutException), "no answer in time"),
-)
-
-
-_CUT_SHORT = ("disconnected", "peer closed")  # as h11 and httpcore word an early end
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    if error is None:
-        return
-    yield error
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _causes(inner)
-    yield from _causes(error.__cause__ or error.__context__)
-
-
-def _with_reason(words: str, error: BaseException) -> str:
-    reason = _short(error)
-    return f"{words} ({reason})" if reason and reason.lower() != words else words
-
-
-def _short(error: BaseException) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in str(error))
-    return printable.rstrip(".")[:MAX_DETAIL_CHARS]
-
-
-def timed_out(timeout_s: float, so_far: str) -> Failure:
-    """The failure of an exchange that outlasted its deadline; ``so_far`` says what had come."""
-    return Failure(FailureKind.TIMEOUT, f"{so_far} within {timeout_s:g} s")

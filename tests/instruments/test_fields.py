@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.instruments.fields import MAX_FIELDS
 from app.instruments.openapi import operations_of
+from app.instruments.openapi.fields import MAX_FIELDS
 from checks.contract import BodyField
 
 

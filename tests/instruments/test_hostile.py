@@ -21,7 +21,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 
 async def accept_and_hang(visit: Visit) -> None:
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
 async def drip_the_body(visit: Visit) -> None:

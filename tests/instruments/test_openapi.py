@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from app.instruments.http import HttpProbe
-from app.instruments.openapi import KEPT_BYTES, MAX_OPERATIONS, OpenApiDocuments, document_of, operations_of
-from app.instruments.schemas import MAX_NODES, Builder, prompt_path
+from app.instruments.openapi import KEPT_BYTES, OpenApiDocuments, document_of, operations_of
+from app.instruments.openapi.documents import MAX_OPERATIONS
+from app.instruments.openapi.schemas import MAX_NODES, Builder, prompt_path
 from checks.contract import InstrumentFailure, Operation, Reply, Target
 from tests.instruments.servers import Visit, free_port, scripted, wire_to
 

@@ -134,7 +134,7 @@ async def test_events_carry_the_time_at_which_they_came():
 async def test_the_declared_end_ends_the_reading_though_the_connection_stays_open():
     async def talk(visit: Visit) -> None:
         await visit.write(HEAD + b"data: a\n\ndata: [DONE]\n\n")
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
         reader = SseReader(wire, lambda _name, data: data == "[DONE]")
@@ -146,7 +146,7 @@ async def test_the_declared_end_ends_the_reading_though_the_connection_stays_ope
 async def test_a_stream_that_does_not_end_in_time_keeps_its_events_beside_the_failure():
     async def talk(visit: Visit) -> None:
         await visit.write(HEAD + b"data: a\n\n")
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
         reply = await SseReader(wire).read(Request(), timeout_s=0.3)

@@ -7,10 +7,11 @@ import zlib
 from time import perf_counter
 from typing import NamedTuple
 
+from app.instruments.inflate import Inflate
 from app.instruments.load.connection import MAX_REPLY_BYTES, RawHeaders, ReplyError
 from app.instruments.load.samples import Cached
 from app.instruments.sse import EventParser, TooLargeError
-from app.instruments.wire import REDIRECTS, Inflate
+from app.instruments.wire import REDIRECTS
 from checks.contract import Failure, FailureKind
 from checks.target import Ask, Marker, Stream, at_path
 

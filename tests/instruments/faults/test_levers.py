@@ -88,7 +88,7 @@ async def test_a_cancellation_restores_however_often_it_comes(tmp_path):
         async def drill() -> None:
             async with breaker(proxy.target(), tmp_path / "levers").broken("cache", "hang"):
                 broken.set()
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
 
         task = asyncio.create_task(drill())
         await broken.wait()
@@ -106,7 +106,7 @@ async def test_a_cancellation_while_it_breaks_leaves_nothing_broken(tmp_path):
 
             async def drill() -> None:
                 async with breaker(proxy.target(), tmp_path / "levers").broken("cache", "refuse"):
-                    await asyncio.sleep(60)
+                    await asyncio.Event().wait()
 
             task = asyncio.create_task(drill())
             for _ in range(turns):
@@ -225,7 +225,9 @@ async def test_a_command_that_leaves_a_server_running_does_not_hold_the_lever_up
     )
     target = commanding(python(code, str(pids)), python(""))
     async with asyncio.timeout(30), breaker(target, tmp_path / "levers").broken("cache", "hang"):
-        os.kill(int(pids.read_text()), signal.SIGKILL)
+        server = int(pids.read_text())
+        assert _alive(server)
+        os.kill(server, signal.SIGKILL)
 
 
 CRASH = """
@@ -242,7 +244,7 @@ async def main():
     levers = Breaker(target, References(os.environ), ledger, lambda _: None, lambda *_: None)
     async with levers.broken("cache", "refuse"):
         print("broken", flush=True)
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
 asyncio.run(main())
 """

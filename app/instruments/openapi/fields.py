@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.instruments.schemas import MAX_PROPERTIES, Builder, as_dict, as_list
+from app.instruments.openapi.schemas import MAX_PROPERTIES, Builder, as_dict, as_list
 from checks.contract import BodyField
 
 MAX_FIELDS = 100

@@ -15,10 +15,10 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import yaml
 
-from app.instruments.fields import body_fields
 from app.instruments.http import HttpProbe
+from app.instruments.openapi.fields import body_fields
+from app.instruments.openapi.schemas import Builder, as_dict, as_list, prompt_path
 from app.instruments.origins import Origin
-from app.instruments.schemas import Builder, as_dict, as_list, prompt_path
 from checks.contract import FailureKind, InstrumentFailure, Operation, Reply, Request, Target
 
 KEPT_BYTES = 30 << 20
