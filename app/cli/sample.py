@@ -84,19 +84,12 @@ def break_(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> No
 @app.command("defects")
 def defects() -> None:
     """List the defects, what each does and which checks notice it."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from app.sample.defects import AS_FOUND, DEFECTS
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("defect", "what it does", "noticed by"):
-        table.add_column(title, overflow="fold")
     for defect in DEFECTS.values():
-        found = " (as found)" if defect.name in AS_FOUND else ""
-        table.add_row(defect.name, escape(defect.description) + found, ", ".join(defect.notices))
-    Console().print(table)
+        found = "  (as found)" if defect.name in AS_FOUND else ""
+        typer.echo(f"{typer.style(defect.name, bold=True)}{found}\n    {defect.description}")
+        typer.echo(f"    Noticed by {', '.join(defect.notices)}.")
 
 
 def _change(wanted: Callable[[Iterable[str]], Iterable[str]], names: Iterable[str]) -> None:
