@@ -39,7 +39,13 @@ from checks.contract import InstrumentFailure, Instruments, Kind, Profile, Targe
 SAFE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 # What an instrument needs of the target, unless the check says that it can do without ("redis?").
-IMPLIED = {"redis": "redis", "upstream": "upstream", "metrics": "health.metrics", "questions": "ask|stream"}
+IMPLIED = {
+    "redis": "redis",
+    "upstream": "upstream",
+    "metrics": "health.metrics",
+    "questions": "ask|stream",
+    "load": "ask|stream",
+}
 
 # For a key that is not declared: what is missing in words, the key to name, and what to add.
 ABSENT: Mapping[str, tuple[str, str, str]] = {

@@ -69,6 +69,7 @@ def toolbox(document: dict[str, Any], folder: Path, policy: Policy | None = None
         (("target.stream",), {"ask": ASK}, "stream"),
         (("questions",), {}, "ask"),
         (("questions",), {"stream": {"path": "/s"}}, None),
+        (("load",), {}, "ask"),
         (("redis",), {}, "redis.url"),
         (("redis?",), {}, None),
         (("redis",), {"redis": {"url": "redis://x"}}, None),
