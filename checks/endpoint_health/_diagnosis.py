@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from checks.endpoint_health._pacing import patiently
 from checks.endpoint_health._proposal import answer_path, body_template, filled, stream_keys, toml_table
 
 MAX_TRIED = 12
+PATIENCE_S = 30.0
 TIMEOUT_S = 10.0
 MAX_PROBLEM_CHARS = 200
 PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,199}")
@@ -81,8 +83,9 @@ async def try_others(
     if failing == "ask" and target.stream is not None:
         tried.append(await _declared_stream(target, instruments))
     known = {call.path for call in (target.ask, target.stream) if call is not None}
-    for operation in await _candidates(instruments, known):
-        if len(tried) == MAX_TRIED or any(each.works for each in tried):
+    started = monotonic()
+    for operation in (await _candidates(instruments, known))[:MAX_TRIED]:
+        if any(each.works for each in tried) or monotonic() - started > PATIENCE_S:
             break
         tried.append(await _try(target, instruments, operation))
     return tuple(tried)

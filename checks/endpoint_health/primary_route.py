@@ -33,7 +33,7 @@ CHECK = Check(
     does="Asks twenty different questions; if they fail, tries other routes that take a question.",
     measures="of twenty questions were answered",
     needs=("questions", "http", "sse", "openapi?"),
-    deadline_s=120,
+    deadline_s=160,
     typical_s=7,
 )
 QUESTIONS = 20
