@@ -92,9 +92,12 @@ class Meter:
         return 0.0 if last is None else calls - last
 
 
-async def ask_mix(instruments: Instruments) -> Mix:
-    """Ask blocks until the profile's samples are there and the hit ratio is known well, or five are asked."""
-    mix = Mix(await instruments.questions.route())
+async def ask_mix(instruments: Instruments, route: Literal["ask", "stream"] | None) -> Mix:
+    """Ask blocks until the profile's samples are there and the hit ratio is known well, or five are asked.
+
+    ``route`` is found by the caller beforehand, since finding it asks a question too.
+    """
+    mix = Mix(route)
     meter = Meter(instruments)
     await meter.change()
     for block in range(MAX_BLOCKS if mix.route else 0):

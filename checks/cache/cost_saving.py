@@ -66,7 +66,7 @@ class Evidence:
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Ask the repeat mix between readings of the upstream meter."""
-    mix = await ask_mix(instruments)
+    mix = await ask_mix(instruments, await instruments.questions.route())
     line = ask_twice(instruments, instruments.prompts.repeats(1)[0], mix.route)
     meter = f"curl -s {target.absolute(target.upstream.calls.url)}" if target.upstream else ""
     line = f"{meter}\n{line}\n{meter}"
@@ -112,7 +112,8 @@ def _per_month(evidence: Evidence, avoided: float) -> str:
     usd = evidence.uncached_usd_day * DAYS_PER_MONTH
     if not usd:
         return ""
+    saved = f" instead of {show(usd, 'usd_month')}" if avoided else ", as without a cache"
     return (
         f" At {show(evidence.questions_per_day, 'count')} questions a day that is "
-        f"{show(usd * (1 - avoided), 'usd_month')} instead of {show(usd, 'usd_month')}."
+        f"{show(usd * (1 - avoided), 'usd_month')}{saved}."
     )

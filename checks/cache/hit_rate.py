@@ -72,8 +72,9 @@ class Evidence:
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Ask the repeat mix between two readings of every counter that the target declares."""
+    route = await instruments.questions.route()
     before, problem = await _counters(instruments)
-    mix = await ask_mix(instruments)
+    mix = await ask_mix(instruments, route)
     after, problem_after = await _counters(instruments)
     line = ask_twice(instruments, instruments.prompts.repeats(1)[0], mix.route)
     if target.redis:

@@ -26,6 +26,11 @@ def test_a_declared_cost_is_projected_to_a_month():
     assert "$525 a month instead of $4,200 a month" in finding.reason
 
 
+def test_a_month_without_any_saving_costs_what_it_costs_without_a_cache():
+    finding = measure(cost_saving, a_target(cost=COST), ChatModel(caches=False).instruments())
+    assert "$4,200 a month, as without a cache" in finding.reason
+
+
 def test_without_a_declared_cost_no_month_is_made_up():
     assert "month" not in measure(cost_saving, a_target(), ChatModel().instruments()).reason
 
