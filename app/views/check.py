@@ -77,7 +77,7 @@ def _found(run: RunInfo | None, check: str) -> tuple[ScoredFinding | None, Snaps
     """The finding, also of a run that has no score (it is kept, not scored)."""
     if run is None:
         return None, None
-    snapshot = source.snapshot(run.run_id, run.state.value) if run.state.final else None
+    snapshot = source.snapshot(run) if run.state.final else None
     card = snapshot.scorecard if snapshot else None
     findings = card.findings if card else source.store().findings(run.run_id)
     return next((item for item in findings if item.check == check), None), snapshot

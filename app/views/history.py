@@ -207,7 +207,7 @@ def _compare(scope: Scope, picked: Sequence[RunInfo], actions: DeltaGenerator) -
     if not picked:
         return
     before, after = picked[0], picked[-1]
-    first, second = (source.snapshot(run.run_id, run.state.value) for run in (before, after))
+    first, second = (source.snapshot(run) for run in (before, after))
     if not (first and first.scorecard and second and second.scorecard):
         missing = before if before.score is None else after
         words = f"Run #{missing.number} has no score, so it cannot be compared."

@@ -115,10 +115,9 @@ def changed_since(state: stack.State, run: RunInfo) -> bool:
 
 
 def first_to_mend(card: Scorecard, switched_on: Iterable[str]) -> Defect | None:
-    """The switched-on defect that explains the cause with the most points."""
+    """The switched-on defect that explains the root of the cause with the most points."""
     defects = [DEFECTS[name] for name in switched_on if name in DEFECTS]
-    for cause in why.costs(card):
-        for defect in defects:
-            if any(finding.check in defect.notices for finding in cause.findings):
-                return defect
-    return None
+    explained = (
+        defect for cause in why.costs(card) for defect in defects if cause.root.check in defect.notices
+    )
+    return next(explained, None)

@@ -33,7 +33,7 @@ def page() -> None:
     if run is None or run.score is None:
         _without_score(scope, run)
         return
-    snapshot = source.snapshot(run.run_id, run.state.value)
+    snapshot = source.snapshot(run)
     if snapshot is None or snapshot.scorecard is None:
         _without_score(scope, run)
         return
@@ -285,7 +285,7 @@ def _trend(scope: Scope, run: RunInfo, card: Scorecard) -> None:
 
 def _since(scope: Scope, snapshot: Snapshot) -> None:
     before = scope.before(snapshot.run)
-    earlier = source.snapshot(before.run_id, before.state.value) if before else None
+    earlier = source.snapshot(before) if before else None
     if before is None or earlier is None:
         st.html(marks.heading("Since the last run"))
         st.html('<p class="gl-quiet"><b>This is the first run.</b> Changes appear from the next one.</p>')

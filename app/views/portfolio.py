@@ -152,7 +152,7 @@ def _with_score(service: Service, run: RunInfo) -> str:
 
 
 def _worst(run: RunInfo) -> str:
-    snapshot = source.snapshot(run.run_id, run.state.value)
+    snapshot = source.snapshot(run)
     found = costs(snapshot.scorecard) if snapshot and snapshot.scorecard else []
     if not found:
         return '<p class="gl-card-worst">Nothing costs points</p>'

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
@@ -12,7 +12,7 @@ import streamlit as st
 from app import paths, runs, targets
 from app.history.database import default_url
 from app.history.store import Store
-from app.records import RunEvent, RunInfo, RunState, Scorecard, Snapshot
+from app.records import RunEvent, RunInfo, RunState, Snapshot
 from checks import LoadedCheck, all_checks
 from checks.target import Target
 
@@ -36,14 +36,21 @@ def catalogue() -> dict[str, LoadedCheck]:
 
 
 @st.cache_resource(show_spinner=False)
-def _load_checks(_folders: tuple[str, ...]) -> dict[str, LoadedCheck]:
-    return all_checks(paths.plugin_folders())
+def _load_checks(folders: tuple[str, ...]) -> dict[str, LoadedCheck]:
+    return all_checks([Path(folder) for folder in folders])
+
+
+def snapshot(run: RunInfo) -> Snapshot | None:
+    """A whole run. One that has ended is read once for each rubric that scored it: it never changes."""
+    if not run.state.final:
+        return store().snapshot(run.run_id)
+    return _read(default_url(), run.run_id, run.state.value, run.rubric.sha256 if run.rubric else "")
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def snapshot(run_id: int, state: str) -> Snapshot | None:  # noqa: ARG001 - part of the cache's key
-    """A finished run, read once: it never changes."""
-    return store().snapshot(run_id)
+def _read(url: str, run_id: int, *version: str) -> Snapshot | None:
+    del version  # part of the cache's key only
+    return _open(url).snapshot(run_id)
 
 
 @dataclass(frozen=True)
@@ -209,8 +216,3 @@ def open_for(scope: Scope, run: RunInfo) -> int:
             break
         in_a_row += 1
     return in_a_row
-
-
-def outcomes(card: Scorecard) -> Sequence[tuple[str, str]]:
-    """Check and outcome of each finding."""
-    return [(finding.check, finding.outcome.value) for finding in card.findings]
