@@ -6,10 +6,12 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import uvloop
 
-from app import targets
+from app import rubric, targets
+from app.engine import Engine, Measured, Watcher
 from app.instruments.faults.ledger import Ledger
 from app.instruments.policy import Policy
 from app.instruments.toolbox import Hooks, Toolbox
@@ -45,16 +47,36 @@ class Sample:
         """End it."""
         stack.down(self.state.folder)
 
-    def measure(self, check_id: str, profile: Profile = BRIEF) -> Finding:
-        """Carry out one check as a run does."""
+    def assess(self, profile: Profile = BRIEF) -> list[Measured]:
+        """Carry out every check as a run does."""
+        checks = all_checks()
+        target = targets.load(str(self.state.target_file))
+        watcher = Watcher(
+            began=lambda check: None,
+            ended=lambda measured: None,
+            cancelled=lambda: False,
+            abandoned=lambda check: None,
+        )
+        toolbox = self._toolbox(target, profile)
+        engine = Engine(target, toolbox, rubric.load(checks=checks), profile, watcher)
+        return engine.run(list(checks.values()))
+
+    def gather(self, check_id: str, profile: Profile = BRIEF) -> Any:
+        """The evidence of one check, gathered as a run does."""
         check = all_checks()[check_id]
         target = targets.load(str(self.state.target_file))
         toolbox = self._toolbox(target, profile)
         refusal = toolbox.refusal(check)
         assert refusal is None, refusal
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            evidence = runner.run(self._gather(toolbox, check, target))
-        return scripted.judge(check.module, evidence, target)
+            return runner.run(self._gather(toolbox, check, target))
+
+    def measure(self, check_id: str, profile: Profile = BRIEF) -> Finding:
+        """Carry out one check as a run does, without a rubric."""
+        evidence = self.gather(check_id, profile)
+        return scripted.judge(
+            all_checks()[check_id].module, evidence, targets.load(str(self.state.target_file))
+        )
 
     async def _gather(self, toolbox: Toolbox, check: LoadedCheck, target: object) -> object:
         async with asyncio.timeout(check.about.deadline_s), toolbox.open(check) as instruments:
