@@ -32,7 +32,7 @@ from checks.instruments import (
 )
 from checks.numbers import percentile, ratio_of_medians, wilson_interval
 from checks.reproduce import curl_line
-from checks.target import Call, Request, Target, at_path
+from checks.target import Call, Request, StateProbe, Step, Target, Transaction, at_path
 from checks.wording import plural, show
 
 __all__ = [
@@ -58,8 +58,11 @@ __all__ = [
     "Reply",
     "Request",
     "Scrape",
+    "StateProbe",
+    "Step",
     "StreamReply",
     "Target",
+    "Transaction",
     "at_path",
     "curl_line",
     "curve_share",

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from checks.contract import InstrumentFailure, Instruments, Request
-from checks.target import StateProbe
+from checks.contract import InstrumentFailure, Instruments, Request, StateProbe
 
 MAX_CHANGES = 20
 MAX_DEPTH = 12

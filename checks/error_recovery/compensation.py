@@ -33,13 +33,14 @@ from checks.contract import (
     Limit,
     Outcome,
     Reply,
+    Step,
     Target,
+    Transaction,
     curl_line,
     plural,
     show,
 )
 from checks.error_recovery._state import Change, changes, effects, read_state, worded
-from checks.target import Step, Transaction
 
 CHECK = Check(
     failure_title="A failed transaction leaves something behind",
