@@ -134,6 +134,13 @@ async def _counters(instruments: Instruments) -> tuple[RedisCounters | None, str
         return None, failure.reason
 
 
+def _set_back(before: RedisCounters, after: RedisCounters) -> bool:
+    return before.run_id != after.run_id or any(
+        getattr(after, name) < getattr(before, name)
+        for name in ("keyspace_hits", "keyspace_misses", "data_commands")
+    )
+
+
 def _hits_of_lookups(
     mix: Mix, before: RedisCounters | None, after: RedisCounters | None
 ) -> tuple[str, float, float] | None:
@@ -144,7 +151,7 @@ def _hits_of_lookups(
     if before and after:
         hits = after.keyspace_hits - before.keyspace_hits
         lookups = hits + after.keyspace_misses - before.keyspace_misses
-        return ("in Redis", hits, lookups) if hits >= 0 and lookups >= MIN_REPEATS else None
+        return ("in Redis", hits, lookups) if lookups >= MIN_REPEATS else None
     return None
 
 

@@ -88,14 +88,17 @@ def test_a_meter_that_fails_leaves_the_marker():
     assert "marker" in measure(hit_rate, a_target(), broken).reason
 
 
-def test_a_restarted_redis_is_not_assessed():
-    chat = ChatModel()
-    runs = iter(("first", "second"))
-
-    def counters() -> RedisCounters:
-        return RedisCounters(next(runs), 1, chat.hits, chat.misses, chat.commands)
-
-    finding = measure(hit_rate, a_target(), chat.instruments(redis=ScriptedRedis(counters=counters)))
+@pytest.mark.parametrize("after", [("second", 0, 0, 0), ("first", 21, 0, 30), ("first", 0, 0, 0)])
+def test_a_redis_that_was_restarted_or_reset_is_not_assessed(after):
+    run_id, hits, misses, commands = after
+    evidence = hit_rate.Evidence(
+        mix(90, 100),
+        RedisCounters("first", 9, 10, 10, 20),
+        RedisCounters(run_id, 1, hits, misses, commands),
+        "",
+        "",
+    )
+    finding = judge(hit_rate, evidence)
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert "restarted" in finding.reason
 
