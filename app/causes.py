@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.records import Scorecard, ScoredFinding, Verdict
-from app.wording import VERDICT_TITLES, percent, score_text
+from app.wording import VERDICT_TITLES, listed, percent, score_text
 from checks.findings import Outcome
 from checks.wording import NBSP, plural
 
@@ -155,7 +155,7 @@ def next_goal(card: Scorecard) -> Goal | None:
         needs.append("no open P0")
     elif card.capped_by:
         needs.append("every P0 measured")
-    return Goal(VERDICT_TITLES[band.verdict], band.from_score, " and ".join(needs), band.verdict)
+    return Goal(VERDICT_TITLES[band.verdict], band.from_score, listed(needs), band.verdict)
 
 
 def _next_grade(card: Scorecard) -> Goal | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -141,8 +142,13 @@ def signed(points: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span for people: ``0.34 s`` as ``340 ms``, from 10 s on in whole seconds: ``6 m 41 s``."""
-    return show(round(seconds) if seconds >= 10 else seconds, "s")
+    """A span for people: ``340 ms``, ``6.4 s``, and from 10 s on in whole seconds: ``6 m 41 s``."""
+    return show(round(seconds) if seconds >= 10 else round(seconds, 1) if seconds >= 1 else seconds, "s")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def moment(when: datetime, now: datetime | None = None) -> str:

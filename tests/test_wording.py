@@ -79,10 +79,17 @@ def test_coverage_is_rounded_down(ratio, written):
 
 @pytest.mark.parametrize(
     ("seconds", "written"),
-    [(0.34, "340\u00a0ms"), (6.4, "6.4\u00a0s"), (41.27, "41\u00a0s"), (401.3, "6\u00a0m 41\u00a0s")],
+    [(0.34, "340\u00a0ms"), (6.43, "6.4\u00a0s"), (41.27, "41\u00a0s"), (401.3, "6\u00a0m 41\u00a0s")],
 )
 def test_spans_are_short(seconds, written):
     assert wording.duration(seconds) == written
+
+
+@pytest.mark.parametrize(
+    ("parts", "written"), [((), ""), (("a",), "a"), (("a", "b"), "a and b"), (("a", "b", "c"), "a, b and c")]
+)
+def test_a_list_reads_as_a_sentence(parts, written):
+    assert wording.listed(parts) == written
 
 
 def test_score_coverage_and_best_possible_stand_together():

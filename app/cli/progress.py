@@ -18,7 +18,7 @@ from app.cli.show import STYLES
 from app.records import RunEvent
 from app.wording import ABSENT, DOT, OUTCOME_ICONS, OUTCOME_TONES, OUTCOME_WORDS, duration, one_line
 from checks.findings import Outcome
-from checks.wording import show
+from checks.wording import plural, show
 
 PLAIN_LOAD_EVERY_S = 5  # a log wants a sign of life, not a line for every second
 
@@ -90,7 +90,8 @@ class Progress:
             f"{OUTCOME_ICONS[outcome]} {OUTCOME_WORDS[outcome]:<14}", style=STYLES[OUTCOME_TONES[outcome]]
         )
         line.append(one_line(event.text, 120), style="default")
-        line.append(f"{DOT}{duration(float(event.data.get('seconds', 0.0)))}")
+        if seconds := float(event.data.get("seconds", 0.0)):
+            line.append(f"{DOT}{duration(seconds)}")
         self._print(line)
         if outcome is not Outcome.PASS:
             self._print(Text(f"{' ' * len(self._place())}  {one_line(str(event.data.get('reason', '')))}"))
@@ -125,7 +126,7 @@ def load_line(data: dict[str, Any]) -> str:
     elapsed = f"{data.get('second', 0):.0f} of {data.get('duration_s', 0):.0f} s"
     parts = [
         f"{one_line(str(data.get('scenario', '')), 40)}: {elapsed}",
-        f"{data.get('users', 0)} users",
+        plural(int(data.get("users", 0)), "user"),
         f"{data.get('answered', 0)}/s",
         f"p95 {ABSENT if p95 is None else show(float(p95), 'ms')}",
         f"{data.get('failed', 0)} failed",

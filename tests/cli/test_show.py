@@ -65,6 +65,12 @@ def test_a_ready_service_is_told_what_still_costs_points_and_what_comes_next():
     assert "python -m app runs export 13 --format html" in text
 
 
+def test_what_to_declare_so_that_more_can_be_measured_is_said_at_the_end():
+    end = flat(printed(records.as_found())).split(" Next ")[1]
+    assert "5 points more can be measured once the target file has: [levers.cache]." in end
+    assert "the target file has" not in printed(records.mended())
+
+
 def test_an_interrupted_run_shows_its_message_and_no_score():
     text = printed(records.interrupted())
     assert "Interrupted after 8 of 17 checks." in flat(text)
