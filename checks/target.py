@@ -274,6 +274,7 @@ class Count(Table):
     """Where a running count is read: a JSON value (``json``) or a Prometheus ``metric`` at ``url``."""
 
     url: Place
+    headers: Headers = {}
     json_path: str | None = Field(default=None, alias="json")
     metric: str | None = None
 

@@ -65,7 +65,7 @@ def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
         if place is not None:
             yield place, target.health.headers.values()
     if target.upstream is not None:
-        yield target.upstream.calls.url, ()
+        yield target.upstream.calls.url, target.upstream.calls.headers.values()
     for probe in target.transaction.state if target.transaction else ():
         yield probe.url, probe.headers.values()
 

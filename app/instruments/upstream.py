@@ -26,7 +26,7 @@ class UpstreamMeter:
                 missing="upstream.calls",
             )
         count = self._declared.calls
-        reply = await self._http.send(Request("GET", count.url), timeout_s=TIMEOUT_S)
+        reply = await self._http.send(Request("GET", count.url, count.headers), timeout_s=TIMEOUT_S)
         if reply.failure is not None or reply.status != 200:
             why = reply.failure.detail if reply.failure else f"status {reply.status}"
             raise InstrumentFailure(f"The upstream meter {count.url} cannot be read: {why}.")

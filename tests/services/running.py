@@ -1,0 +1,57 @@
+"""Starts the second service as a process of its own, with its target file."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import targets
+from checks.target import Target
+
+HERE = Path(__file__).parent
+OPS_KEY = "only-for-this-test"
+START_WITHIN_S = 20.0
+
+
+@dataclass
+class Service:
+    """A running service. ``environment`` holds what its target file refers to."""
+
+    process: subprocess.Popen[bytes]
+    target_file: Path
+    environment: dict[str, str]
+
+    @property
+    def target(self) -> Target:
+        return targets.load(str(self.target_file))
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+def start(folder: Path) -> Service:
+    """Start it on a free port, in a working folder of its own. Fails the test where it does not listen."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    environment = {"ANSWERS_OPS_KEY": OPS_KEY}
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "answers.py"), str(port)], cwd=folder, env=os.environ | environment
+    )
+    target_file = folder / "answers.toml"
+    template = (HERE / "answers.toml").read_text(encoding="utf-8")
+    target_file.write_text(template.replace("@port@", str(port)), encoding="utf-8")
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return Service(process, target_file, environment)
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"answers.py did not listen on port {port}")

@@ -1,0 +1,82 @@
+"""A service of another style is assessed through its target file alone (expected.md says what and why)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from app.instruments.faults.ledger import Ledger
+from app.instruments.policy import Policy
+from app.instruments.toolbox import Hooks, Toolbox
+from checks import all_checks
+from checks.contract import Finding, InstrumentFailure, Outcome, Profile
+from tests.checks import scripted
+from tests.services.running import Service
+
+BRIEF = Profile("quick", scenario_s=2, min_requests=20, samples=20, outage_s=1, deadline_factor=1)
+MISSING = {
+    "cache.reachable": "redis.url",
+    "cache.outage_fallback": "levers.cache",
+    "error_recovery.upstream_hang": "levers.upstream",
+    "error_recovery.compensation": "transaction",
+}
+ASSESSED = [
+    pytest.param(check_id, marks=pytest.mark.alone if check_id.startswith("load") else ())
+    for check_id in sorted(set(all_checks()) - set(MISSING))
+]
+
+
+def toolbox_for(service: Service, folder: Path) -> Toolbox:
+    return Toolbox(
+        service.target,
+        BRIEF,
+        policy=Policy(),
+        seed=20_251_123,
+        hooks=Hooks(lambda _: None, lambda _: None, lambda _: None, lambda *_: None),
+        ledger=Ledger(folder / "levers"),
+        samples_folder=None,
+        environment=os.environ | service.environment,
+    )
+
+
+def measured(service: Service, check_id: str, folder: Path) -> Finding:
+    check = all_checks()[check_id]
+    toolbox = toolbox_for(service, folder)
+    assert toolbox.refusal(check) is None
+
+    async def gathered() -> object:
+        async with asyncio.timeout(check.about.deadline_s), toolbox.open(check) as instruments:
+            return await check.gather(service.target, instruments)
+
+    return scripted.judge(check.module, asyncio.run(gathered()), service.target)
+
+
+@pytest.mark.parametrize("check_id", ASSESSED)
+def test_what_is_declared_is_measured_and_passes(answers: Service, check_id: str, tmp_path: Path) -> None:
+    finding = measured(answers, check_id, tmp_path)
+    assert finding.outcome is Outcome.PASS, finding.reason
+
+
+@pytest.mark.parametrize("check_id", sorted(MISSING))
+def test_what_is_not_declared_is_refused_with_the_key_to_add(
+    answers: Service, check_id: str, tmp_path: Path
+) -> None:
+    refusal = toolbox_for(answers, tmp_path).refusal(all_checks()[check_id])
+    assert isinstance(refusal, InstrumentFailure)
+    assert refusal.missing == MISSING[check_id]
+
+
+def test_its_secret_is_in_no_evidence(answers: Service, tmp_path: Path) -> None:
+    finding = measured(answers, "monitoring.metrics_exposed", tmp_path)
+    assert "$ANSWERS_OPS_KEY" in finding.reproduce
+    assert answers.environment["ANSWERS_OPS_KEY"] not in repr(finding)
+
+
+def test_every_check_has_a_row_in_the_list_of_what_to_expect() -> None:
+    text = (Path(__file__).parent / "expected.md").read_text(encoding="utf-8")
+    for check_id in all_checks():
+        family = check_id.partition(".")[0]
+        assert f"`{check_id}`" in text or f"`{family}.*`" in text, check_id
