@@ -89,10 +89,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     silent = cannot_say(mix)
     if silent:
         return silent
-    if before and after and before.run_id != after.run_id:
-        return Finding.not_assessed(
-            "Redis was restarted during the measurement, so its counters say nothing."
-        )
+    if before and after and _set_back(before, after):
+        return Finding.not_assessed("Redis was restarted, or its counters reset, during the measurement.")
     fix = "Look the question up in the cache before the model is called, and store the answer after it."
     limit = Limit.at_least(thresholds.pass_hit_ratio, thresholds.warn_hit_ratio, high=1.0)
     if before and after and after.data_commands == before.data_commands:
