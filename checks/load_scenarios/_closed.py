@@ -120,7 +120,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         interval=interval,
         fix="" if worst.outcome is Outcome.PASS else worst.fix,
         reproduce=evidence.reproduce,
-        follows_from=worst.cause if failed else None,
+        follows_from=None if worst.outcome is Outcome.PASS else worst.cause,
     )
 
 

@@ -9,7 +9,6 @@ from hypothesis import settings
 
 from tests.checks.sample import Sample
 
-
 settings.register_profile("shared host", deadline=None)  # how fast a busy host is proves nothing
 settings.load_profile("shared host")
 

@@ -92,6 +92,8 @@ def test_the_worst_measure_decides_the_share():
     assert finding.outcome is Outcome.WARN
     assert finding.share == pytest.approx(0.5)
     assert finding.value == 0.94
+    assert finding.follows_from is None  # latency is the worst here, and no check explains it
+    assert judge(light, of_light(total_requests=1000, successful=940)).follows_from is not None
 
 
 def test_when_no_request_is_answered_it_follows_from_the_primary_route():
