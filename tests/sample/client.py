@@ -19,7 +19,7 @@ ORDER = {
     "items": [{"sku": "MUG-WHITE", "quantity": 2}, {"sku": "TEA-GREEN", "quantity": 1}],
 }
 HANG = [{"type": "timeout", "stream": "upstream"}, {"type": "timeout", "stream": "downstream"}]
-SLOW = [{"type": "latency", "attributes": {"latency": 900}}]
+SLOW = [{"type": "latency", "attributes": {"latency": 5_000}}]
 
 
 class Client:

@@ -9,12 +9,12 @@ import httpx
 
 from app.sample.chat.answers import Answering, Answers
 from app.sample.chat.broken import answers as broken_answers
-from app.sample.chat.broken import orders as broken_orders
+from app.sample.chat.broken import ordering as broken_ordering
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
-from app.sample.chat.idempotency import IdempotencyKeys
 from app.sample.chat.model import Model
-from app.sample.chat.orders import Compensations, Journal, Orders
-from app.sample.chat.partners import PartnerStep
+from app.sample.chat.ordering.idempotency import IdempotencyKeys
+from app.sample.chat.ordering.orders import Compensations, Journal, Orders
+from app.sample.chat.ordering.partners import PartnerStep
 from app.sample.chat.settings import Settings
 from app.sample.chat.telemetry import Telemetry
 
@@ -58,17 +58,9 @@ def build(settings: Settings) -> Parts:
     answers = Answers(
         broken_answers.cache(cache, redis, model, defects), model, broken_answers.flights(defects), telemetry
     )
-    clients = {
-        url: _client(url, settings.partner_timeout_s, settings.partner_timeout_s)
-        for url in (settings.stock_url, settings.drafts_url, settings.invoices_url)
-    }
-    healthy_steps = [
-        PartnerStep("stock", "reservations", clients[settings.stock_url]),
-        PartnerStep("drafts", "drafts", clients[settings.drafts_url]),
-        PartnerStep("invoices", "invoices", clients[settings.invoices_url]),
-    ]
-    steps, journal = broken_orders.steps(healthy_steps, defects), Journal(settings.journal)
-    compensations = broken_orders.compensations(steps, journal, telemetry, defects)
+    healthy_steps, partner_clients = _steps(settings)
+    steps, journal = broken_ordering.steps(healthy_steps, defects), Journal(settings.journal)
+    compensations = broken_ordering.compensations(steps, journal, telemetry, defects)
     return Parts(
         settings=settings,
         telemetry=telemetry,
@@ -78,8 +70,22 @@ def build(settings: Settings) -> Parts:
         compensations=compensations,
         idempotency=IdempotencyKeys(),
         model_client=model_client,
-        partner_clients=list(clients.values()),
+        partner_clients=partner_clients,
     )
+
+
+def _steps(settings: Settings) -> tuple[list[PartnerStep], list[httpx.AsyncClient]]:
+    partners = (
+        ("stock", "reservations", settings.stock_url),
+        ("drafts", "drafts", settings.drafts_url),
+        ("invoices", "invoices", settings.invoices_url),
+    )
+    within_s = settings.partner_timeout_s
+    clients = [_client(url, within_s, within_s) for _, _, url in partners]
+    steps = [
+        PartnerStep(name, kind, client) for (name, kind, _), client in zip(partners, clients, strict=True)
+    ]
+    return steps, clients
 
 
 def _client(url: str, timeout_s: float | None, connect_timeout_s: float) -> httpx.AsyncClient:

@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.sample.chat.idempotency import KeyReusedError
 from app.sample.chat.model import ModelTimeoutError, ModelUnavailableError
-from app.sample.chat.partners import Booking, Line, OutOfStockError, PartnerError
+from app.sample.chat.ordering.idempotency import KeyReusedError
+from app.sample.chat.ordering.partners import Booking, Line, OutOfStockError, PartnerError
 from app.sample.chat.parts import Parts
 from app.sample.chat.problems import ProblemError, responses
 from app.sample.chat.settings import VERSION

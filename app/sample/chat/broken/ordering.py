@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from app.sample.chat.orders import Compensations, Entry, Journal
-from app.sample.chat.partners import Booking, PartnerError, PartnerStep, Step
+from app.sample.chat.ordering.orders import Compensations, Entry, Journal
+from app.sample.chat.ordering.partners import Booking, PartnerError, PartnerStep, Step
 from app.sample.chat.telemetry import Telemetry
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from app.sample.chat.partners import Booking, PartnerError, Step
+from app.sample.chat.ordering.partners import Booking, PartnerError, Step
 from app.sample.chat.telemetry import Telemetry
 
 RETRY_FIRST_S = 0.2

@@ -1,0 +1,63 @@
+"""What a defect changes outside the chat API: the cache's password, the way to it, and the target file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from redis import Redis
+
+from app.sample.launch import REDIS_URL_NAME, SLOW_CACHE_PROXY, redis_address, require_possible
+from app.sample.processes import address
+from app.sample.serving import HOST
+from app.sample.state import State, read_secrets, write_private
+
+TEMPLATE = Path(__file__).with_name("target.toml")
+SLOW_CACHE_MS = 80  # above the 50 ms at which cache.reachable fails
+
+
+def arrange_cache(state: State) -> None:
+    """Bring password and slow way of the cache in line with the defects. Raises SampleError."""
+    require_possible(state)
+    if state.own_redis:
+        _set_password(state, locked="cache_password_unknown" in state.defects)
+    _set_slow_way(state, slow="cache_slow_to_reach" in state.defects)
+
+
+def _set_password(state: State, *, locked: bool) -> None:
+    password = read_secrets(state.folder).redis_password
+    # A server without a password takes any, so this works whether or not it has one already.
+    with Redis(HOST, state.ports["valkey"], password=password) as client:
+        client.config_set("requirepass", password if locked else "")
+
+
+def _set_slow_way(state: State, *, slow: bool) -> None:
+    with httpx.Client(base_url=address(state.ports["faults"]), trust_env=False) as api:
+        there = SLOW_CACHE_PROXY in api.get("/proxies").raise_for_status().json()
+        if there and not slow:
+            api.delete(f"/proxies/{SLOW_CACHE_PROXY}").raise_for_status()
+        if slow and not there:
+            listen = f"{HOST}:{state.ports[SLOW_CACHE_PROXY]}"
+            proxy = {"name": SLOW_CACHE_PROXY, "listen": listen, "upstream": redis_address(state)}
+            api.post("/proxies", json=proxy).raise_for_status()
+            toxic = {"type": "latency", "attributes": {"latency": SLOW_CACHE_MS}}
+            api.post(f"/proxies/{SLOW_CACHE_PROXY}/toxics", json=toxic).raise_for_status()
+
+
+def write_target(state: State) -> None:
+    """Write the target file: the template with this sample's addresses."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    known = {name: str(port) for name, port in state.ports.items()} | {"redis_url": _target_redis(state)}
+    for name, value in known.items():
+        text = text.replace(f"@{name}@", json.dumps(value)[1:-1])
+    state.target_file.parent.mkdir(parents=True, exist_ok=True)
+    write_private(state.target_file, text)
+
+
+def _target_redis(state: State) -> str:
+    if "cache_slow_to_reach" in state.defects:
+        return f"redis://{HOST}:{state.ports[SLOW_CACHE_PROXY]}/0"
+    direct = read_secrets(state.folder).redis_url
+    return f"${{{REDIS_URL_NAME}}}" if "@" in urlsplit(direct).netloc else direct

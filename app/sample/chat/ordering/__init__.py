@@ -1,0 +1,1 @@
+"""Orders: three steps at three partners, one effect for one key."""
