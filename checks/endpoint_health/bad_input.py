@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -110,8 +111,10 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     prompt = instruments.prompts.fresh(1)[0]
 
     def good() -> Request:
-        words = {name: f"{instruments.random.getrandbits(64):016x}" for name in ("session", "nonce")}
-        return call.render(prompt=prompt, user="person-1", **words)
+        nonce = str(
+            uuid.uuid4()
+        )  # not from the run's seed: a key that was used before would replay its reply
+        return call.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
 
     fields, methods = await _declared(instruments, good())
     cases = list(bad_inputs(good, prompt, fields, methods))

@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import uuid
 from dataclasses import dataclass
 from statistics import NormalDist, median
 from time import monotonic
@@ -98,9 +99,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     started = monotonic()
     patience_s = PATIENCE_S * instruments.profile.deadline_factor
     for prompt in instruments.prompts.fresh(max(ENOUGH, instruments.profile.samples // 2)):
-        request = target.stream.render(
-            prompt=prompt, user="u-1", session=_id(instruments), nonce=_id(instruments)
-        )
+        nonce = str(uuid.uuid4())
+        request = target.stream.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
         read = functools.partial(instruments.sse.read, request, timeout_s=TIMEOUT_S)
         streams.append(_stream(target, await patiently(read)))
         failed = sum(stream.first_token_ms is None for stream in streams)
@@ -221,7 +221,3 @@ def _json(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _id(instruments: Instruments) -> str:
-    return f"{instruments.random.getrandbits(64):016x}"

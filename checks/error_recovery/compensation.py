@@ -20,6 +20,7 @@ How to fix it
 from __future__ import annotations
 
 import asyncio
+import uuid
 from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
@@ -165,7 +166,7 @@ async def _cut(instruments: Instruments, transaction: Transaction, step: Step) -
 
 
 async def _send(instruments: Instruments, transaction: Transaction) -> Reply:
-    nonce = f"{instruments.random.getrandbits(128):032x}"
+    nonce = str(uuid.uuid4())  # not from the run's seed: a key that was used before would replay its reply
     return await instruments.http.send(
         transaction.render(user="assessment", nonce=nonce), timeout_s=TIMEOUT_S
     )

@@ -2,8 +2,8 @@
 
 It answers questions as the sample does, and does all else differently: a form in, ``{"result": [...]}`` out,
 201 for a new answer and 200 for a known one, an ``X-Cache`` header, no OpenAPI, errors of its own shape,
-health as the bare word ``UP`` on another path, metrics behind a credential, a cache in the process and no Redis,
-streams in the style of OpenAI's API. ``python answers.py PORT`` runs it.
+health as the bare word ``UP`` on another path, metrics behind a credential, a cache in the process and no
+Redis, streams in the style of OpenAI's API. ``python answers.py PORT`` runs it.
 """
 
 from __future__ import annotations
