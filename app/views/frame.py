@@ -79,7 +79,7 @@ def row_link(name: str, html: str, page: str, label: str, query: Mapping[str, st
     """A list row whose whole area leads to a page. ``label`` is what a screen reader says."""
     with st.container(key=f"row_{name}", gap=None):
         st.html(html)
-        st.page_link(page, label=label, query_params=dict(query), width="stretch")
+        st.page_link(page, label=marks.label(label), query_params=dict(query), width="stretch")
 
 
 def back_link(scope: Scope) -> None:
@@ -142,7 +142,7 @@ def going_card(run_ids: Sequence[int]) -> None:
             f'<div class="gl-going"><b>{marks.icon("running")} {marks.text(run.target_name)}</b>'
             f"<div>{words}</div>{marks.bar(share)}</div>"
         )
-        label = f"Open the run of {run.target_name}"
+        label = marks.label(f"Open the run of {run.target_name}")
         st.page_link(RUN, label=label, query_params=run_query(run), width="stretch")
 
 

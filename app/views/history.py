@@ -30,6 +30,7 @@ TINTS = {  # tint of each verdict's pill, light and dark
 }
 PLAIN_TINT = ("#EEF0F2", "#1D2327")
 ROW_HEIGHT = 31
+FILTER_WORDS = {"dashboard": "Dashboard", "cli": "Command line", "ci": "CI"}
 
 
 def page() -> None:
@@ -92,9 +93,7 @@ def _choice(label: str, options: Sequence[str], key: str) -> str:
         [EVERYTHING, *options],
         default=EVERYTHING,
         required=True,
-        format_func=lambda name: {"dashboard": "Dashboard", "cli": "Command line", "ci": "CI"}.get(
-            name, name.capitalize()
-        ),
+        format_func=lambda name: FILTER_WORDS.get(name) or marks.label(name.capitalize()),
         key=f"filter_{key}",
     )
     return str(chosen)

@@ -7,6 +7,7 @@ shape and a word as well as a colour, and what was not measured is hatched.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -41,6 +42,7 @@ COUNT_WORDS = {
     Outcome.NOT_APPLICABLE: "not applicable",
 }
 Zone = tuple[float, float, Outcome]
+MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation: what a backslash takes the meaning of
 LONG_VERDICT = 12
 RING_GAP = 1.2  # percent of the circle kept free on both sides of the dashed part
 
@@ -48,6 +50,14 @@ RING_GAP = 1.2  # percent of the circle kept free on both sides of the dashed pa
 def text(words: str, limit: int = 400) -> str:
     """Words from anywhere as one safe line of HTML."""
     return escape(wording.one_line(words, limit))
+
+
+def label(words: str, limit: int = 120) -> str:
+    """Words from anywhere as the label of a link, button or option, which Streamlit reads as Markdown.
+
+    Unescaped, an image in a finding's title would be fetched, and a link would lead away.
+    """
+    return MARKDOWN.sub(r"\\\1", wording.one_line(words, limit))
 
 
 def icon(name: str, tone: str = "") -> str:

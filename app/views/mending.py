@@ -24,7 +24,7 @@ def start(defects: Iterable[str]) -> bool:
         with st.spinner("Starting the sample"):
             stack.up(tuple(defects))
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(marks.label(str(error), 600), icon=":material/error:")
         return False
     return True
 
@@ -35,7 +35,7 @@ def set_defects(names: Iterable[str]) -> bool:
         with st.spinner("Restarting the chat API"):
             stack.set_defects(tuple(names))
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(marks.label(str(error), 600), icon=":material/error:")
         return False
     return True
 
@@ -45,7 +45,7 @@ def assess(key: str = SAMPLE_KEY, *, profile: str = "quick") -> None:
     try:
         run = runs.start(source.store(), key, profile=profile)
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(marks.label(str(error), 600), icon=":material/error:")
         return
     st.switch_page(frame.RUN, query_params=frame.run_query(run))
 

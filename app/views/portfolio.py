@@ -130,7 +130,10 @@ def _card(service: Service) -> None:
         st.html(_without_score(service) if run is None else _with_score(service, run))
         page_file = frame.OVERVIEW if run else frame.RUN
         st.page_link(
-            page_file, label=f"Open {service.name}", query_params={"target": service.key}, width="stretch"
+            page_file,
+            label=marks.label(f"Open {service.name}"),
+            query_params={"target": service.key},
+            width="stretch",
         )
 
 

@@ -209,6 +209,6 @@ def _start(scope: Scope, only: tuple[str, ...], profile: str, *, faults: bool) -
     try:
         run = runs.start(source.store(), scope.key, profile=profile, only=only, faults=faults)
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(marks.label(str(error), 600), icon=":material/error:")
         return
     st.switch_page(frame.RUN, query_params=frame.run_query(run))

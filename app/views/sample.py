@@ -68,7 +68,7 @@ def _actions(state: stack.State) -> None:
             with st.spinner("Stopping the sample"):
                 stack.down()
         except UserError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(marks.label(str(error), 600), icon=":material/error:")
             return
         st.rerun()
     busy = any(run.target == SAMPLE_KEY for run in source.active())

@@ -17,6 +17,11 @@ def test_words_from_outside_are_escaped_and_stay_on_one_line():
     assert "&lt;script&gt;" in shown
 
 
+def test_a_label_takes_the_meaning_of_every_mark_of_markdown():
+    assert marks.label("![i](http://e.example/i.png)") == r"\!\[i\]\(http\:\/\/e\.example\/i\.png\)"
+    assert marks.label("**a** :red[b] $c$ <i>") == r"\*\*a\*\* \:red\[b\] \$c\$ \<i\>"
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_outcome_has_a_shape_of_its_own_and_a_word(outcome):
     assert f"gl-i-{marks.OUTCOME_ICONS[outcome]}" in marks.outcome_badge(outcome)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,17 +27,6 @@ def test_a_stopped_sample_offers_to_start_it(dashboard):
     page = dashboard.open("sample")
     assert "The sample is not running." in page.text
     assert {"start_as_found", "start_healthy"} <= {button.key for button in page.app.button}
-
-
-def test_a_port_in_use_is_said_in_place(dashboard):
-    with socket.socket() as taken:
-        try:
-            taken.bind(("127.0.0.1", stack.CHAT_PORT))
-        except OSError:
-            pytest.skip(f"port {stack.CHAT_PORT} is taken here by another program")
-        taken.listen()
-        page = dashboard.open("sample").click("start_healthy")
-        assert any(str(stack.CHAT_PORT) in error.value for error in page.app.error)
 
 
 def test_parts_and_defects_are_shown_as_they_are(dashboard, running):
