@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from app.cli import assessing, checks, dashboard, faults, runs, sample
@@ -24,4 +27,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(faults.app, name="faults")
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # without UTF-8 icons are lost; each has a word beside it
     app(prog_name="greenlight")

@@ -81,7 +81,7 @@ class ScoredFinding(Record):
 
     @property
     def blocks(self) -> bool:
-        """Whether it keeps the service from production: a P0 that failed, or broke, and is not waived."""
+        """Whether it keeps the service from production: a P0 that failed and is not waived."""
         return self.severity == "P0" and self.outcome is Outcome.FAIL and self.waived_until is None
 
 
@@ -238,8 +238,17 @@ class RunEvent(Record):
 
 
 class Snapshot(Record):
-    """A whole run, ready to be shown or exported."""
+    """A whole run, ready to be shown or exported.
+
+    ``unscored_findings`` is what a run found that never came to a score.
+    """
 
     run: RunInfo
     scorecard: Scorecard | None
     load_results: tuple[LoadResult, ...] = ()
+    unscored_findings: tuple[ScoredFinding, ...] = ()
+
+    @property
+    def findings(self) -> tuple[ScoredFinding, ...]:
+        """What was found, scored or not."""
+        return self.scorecard.findings if self.scorecard else self.unscored_findings

@@ -13,6 +13,7 @@ from datetime import date
 from app.claims import claim_state, waiver_state
 from app.records import CategoryScore, Scorecard, ScoredFinding, Verdict
 from app.rubric import Rubric
+from app.wording import VERDICT_TITLES
 from checks.findings import Outcome
 from checks.target import Claim, Waiver
 
@@ -72,7 +73,7 @@ def _band(points: float, coverage: float, rubric: Rubric) -> tuple[Verdict, str]
     if best is given:
         return given.verdict, ""
     needed = round(best.min_coverage * 100)
-    return given.verdict, f"coverage {int(coverage * 100)} %, {best.verdict.lower()} needs {needed} %"
+    return given.verdict, f"coverage {int(coverage * 100)} %, {VERDICT_TITLES[best.verdict]} needs {needed} %"
 
 
 def _capped(

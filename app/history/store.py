@@ -89,7 +89,12 @@ class Store:
             card = session.scalar(select(RunRow.scorecard).where(RunRow.id == run_id))
         findings = self.findings(run_id)
         scorecard = Scorecard.model_validate({**card, "findings": findings}) if card else None
-        return Snapshot(run=info, scorecard=scorecard, load_results=self.load_results(run_id))
+        return Snapshot(
+            run=info,
+            scorecard=scorecard,
+            load_results=self.load_results(run_id),
+            unscored_findings=() if card else findings,
+        )
 
     def events(self, run_id: int, after_seq: int = 0, limit: int = 500) -> list[RunEvent]:
         """Events of a run after ``after_seq``, oldest first."""

@@ -142,7 +142,7 @@ def _export(snapshot: Snapshot) -> Export:
         band=card.band if card else None,
         capped_by=card.capped_by if card else (),
         lowered_by=card.lowered_by if card else "",
-        findings=card.findings if card else (),
+        findings=snapshot.findings,
         claims=card.claims if card else (),
         waivers=card.waivers if card else (),
         load_results=snapshot.load_results,
@@ -162,7 +162,8 @@ def _snapshot(export: Export) -> Snapshot:
     card = None
     if export.scored:
         card = Scorecard(**{name: getattr(export, name) for name in (*_OF_SUMMARY, *_OF_CARD)})
-    return Snapshot(run=run, scorecard=card, load_results=export.load_results)
+    unscored = () if card else export.findings
+    return Snapshot(run=run, scorecard=card, load_results=export.load_results, unscored_findings=unscored)
 
 
 def _readable_version(document: Any, source: str) -> None:
