@@ -40,7 +40,7 @@ CHECK = Check(
     does="Four users ask the repeat mix, each question eight times, up to 160 questions.",
     measures="of paid upstream calls were avoided",
     needs=("questions", "upstream", "target.upstream"),
-    deadline_s=45,
+    deadline_s=120,
     typical_s=4,
 )
 DAYS_PER_MONTH = 30

@@ -45,7 +45,7 @@ CHECK = Check(
     does="Four users ask the repeat mix, each question eight times, up to 160 questions.",
     measures="of repeated questions came from the cache",
     needs=("questions", "redis?", "upstream?"),
-    deadline_s=45,
+    deadline_s=120,
     typical_s=4,
 )
 DISAGREE_RATIO = 0.1

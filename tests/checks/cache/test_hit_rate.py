@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,16 @@ from checks.cache import hit_rate
 from checks.cache._mix import ASKS, DISTINCT, MAX_BLOCKS, MIN_REPEATS, Mix
 from checks.contract import InstrumentFailure, Outcome, RedisCounters
 from tests.checks.cache.strategies import mixes
-from tests.checks.scripted import ChatModel, ScriptedRedis, Undeclared, a_bad_answer, a_target, judge, measure
+from tests.checks.scripted import (
+    TINY,
+    ChatModel,
+    ScriptedRedis,
+    Undeclared,
+    a_bad_answer,
+    a_target,
+    judge,
+    measure,
+)
 
 BLOCK = DISTINCT * ASKS
 
@@ -147,13 +158,18 @@ def test_a_team_may_ask_for_less_than_the_warning_limit():
 
 
 def test_asking_goes_on_until_the_ratio_is_known_well_and_no_longer():
-    halves = ChatModel(broken=lambda prompt: None, marks="truth")
-    instruments = halves.instruments()
+    instruments = ChatModel().instruments()
     measure(hit_rate, a_target(), instruments)
     assert BLOCK < len(instruments.questions.asked) <= MAX_BLOCKS * BLOCK
     nothing = ChatModel(caches=False).instruments()
     measure(hit_rate, a_target(), nothing)
     assert len(nothing.questions.asked) == BLOCK
+
+
+def test_a_slow_service_is_judged_on_one_block():
+    instruments = ChatModel().instruments(profile=replace(TINY, deadline_factor=0))
+    assert measure(hit_rate, a_target(), instruments).outcome is Outcome.PASS
+    assert len(instruments.questions.asked) == BLOCK
 
 
 COUNTERS = st.builds(

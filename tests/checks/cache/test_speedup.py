@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.cache import speedup
 from checks.contract import Outcome
-from tests.checks.scripted import ChatModel, Undeclared, a_bad_answer, a_target, judge, measure
+from tests.checks.scripted import TINY, ChatModel, Undeclared, a_bad_answer, a_target, judge, measure
 
 
 def evidence(pairs, **changes) -> speedup.Evidence:
@@ -118,6 +120,13 @@ def test_a_wide_interval_earns_more_questions_up_to_twice_as_many():
     instruments.questions.answer = erratic
     measure(speedup, a_target(), instruments)
     assert len(set(instruments.questions.asked)) == 40
+
+
+def test_a_slow_service_is_judged_on_fewer_questions():
+    hurried = replace(TINY, samples=200, deadline_factor=0)
+    instruments = ChatModel().instruments(profile=hurried)
+    assert measure(speedup, a_target(), instruments).outcome is Outcome.PASS
+    assert speedup.MIN_PAIRS <= len(set(instruments.questions.asked)) < speedup.MIN_PAIRS + speedup.BATCH
 
 
 def test_a_team_may_state_its_own_limit():
