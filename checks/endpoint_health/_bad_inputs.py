@@ -257,7 +257,7 @@ def _paths(node: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
     if depth < MAX_DEPTH and isinstance(node, (dict, list)):
         items = node.items() if isinstance(node, dict) else enumerate(node)
         for name, value in items:
-            if "." not in str(name):
+            if str(name) and "." not in str(name):
                 yield f"{prefix}{name}"
                 yield from _paths(value, f"{prefix}{name}.", depth + 1)
 

@@ -181,16 +181,12 @@ async def _declared(
 
 
 def _result(target: Target, case: Case, reply: Reply) -> Result:
-    good = reply.failure is None and 400 <= (reply.status or 0) < 500
-    line = "" if good and not case.heavy else curl_line(target, case.request, stdin=case.stdin, options="-i")
-    return Result(
-        case.name,
-        case.invalid,
-        reply.status,
-        reply.failure.kind if reply.failure else "",
-        reply.status == 405 and not reply.headers.get("allow", "").strip(),
-        line[:MAX_LINE_CHARS],
-    )
+    refused = reply.failure is None and 400 <= (reply.status or 0) < 500
+    allow_missing = reply.status == 405 and not reply.headers.get("allow", "").strip()
+    told = case.heavy or allow_missing or not refused
+    line = curl_line(target, case.request, stdin=case.stdin, options="-i") if told else ""
+    failure = reply.failure.kind if reply.failure else ""
+    return Result(case.name, case.invalid, reply.status, failure, allow_missing, line[:MAX_LINE_CHARS])
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:

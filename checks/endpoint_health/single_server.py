@@ -96,11 +96,11 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     problem = ""
     for number in range(CONNECTIONS):
         reply = await instruments.http.send(request, timeout_s=5.0, fresh_connection=True)
-        if reply.failure is None and reply.status != 429:
+        if reply.failure is None and reply.status != 429 and (reply.status or 0) < 500:
             replies.append(reply)
             skews += clock_skew_s(reply)
         else:
-            problem = reply.failure.detail if reply.failure else "rate limited (429)"
+            problem = reply.failure.detail if reply.failure else f"status {reply.status}"
         if not replies and number + 1 == GIVE_UP:
             break
     names = [instance_of(target, reply) for reply in replies]
