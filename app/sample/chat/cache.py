@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+LOG = logging.getLogger(__name__)
 KEY_PREFIX = "chat:answer:"
 PING_EVERY_S = 0.5
 
@@ -129,6 +131,7 @@ class TwoLevels:
 
     def _lost(self) -> None:
         if self.up:
+            LOG.warning("Redis does not answer; memory stands in")
             self._up.set(0)
             self._watch = asyncio.create_task(self._until_back())
 
@@ -140,6 +143,7 @@ class TwoLevels:
                 await self._redis.drop_idle()
             except (RedisError, OSError, TimeoutError):
                 continue
+            LOG.warning("Redis answers again")
             self._up.set(1)
             self._watch = None
             return

@@ -59,8 +59,8 @@ class Compensations:
     def __init__(self, steps: Sequence[Step], journal: Journal, telemetry: Telemetry) -> None:
         self._steps = steps
         self._journal = journal
-        self._telemetry = telemetry
         self._retries: set[asyncio.Task[None]] = set()
+        telemetry.pending_compensations.set_function(lambda: self.pending)
 
     @property
     def pending(self) -> int:
@@ -95,7 +95,6 @@ class Compensations:
         task = asyncio.create_task(self._retry(entry))
         self._retries.add(task)
         task.add_done_callback(self._retries.discard)
-        self._telemetry.pending_compensations.set(self.pending)
 
     async def _retry(self, entry: Entry) -> None:
         wait_s = RETRY_FIRST_S
@@ -103,7 +102,6 @@ class Compensations:
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 1.5, RETRY_LAST_S)
             await self._undo(entry)
-        self._telemetry.pending_compensations.dec()
 
     async def close(self) -> None:
         """Stop trying; the journal keeps what is left."""
