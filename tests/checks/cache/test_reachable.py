@@ -53,13 +53,32 @@ def test_a_redis_that_cannot_be_used_fails_with_the_reason_and_a_remedy(why):
     assert finding.reproduce == 'redis-cli -u "redis://127.0.0.1:2/0" ping'
 
 
-def test_pings_go_on_up_to_a_hundred():
-    evidence = gather(reachable, a_target(), with_pings(*[0.4] * 20))
-    assert len(evidence.pings_ms) == 100
+def in_rounds(*rounds_ms: list[float], failure: str = "") -> reachable.Evidence:
+    return reachable.Evidence(tuple(tuple(pings_ms) for pings_ms in rounds_ms), failure, "")
+
+
+def test_a_moment_in_which_the_host_was_busy_is_not_the_caches():
+    quick, stalled = [0.4] * 20, [0.4] * 10 + [90.0] * 10
+    assert judge(reachable, in_rounds(quick, stalled, quick, stalled, quick)).outcome is Outcome.PASS
+    assert judge(reachable, in_rounds(quick, stalled, stalled, stalled, quick)).outcome is Outcome.FAIL
+
+
+def test_rounds_that_agree_are_five_and_others_are_nine():
+    assert len(gather(reachable, a_target(), with_pings(*[0.4] * 20)).rounds_ms) == 5
+    erratic = ScriptedInstruments(redis=Erratic())
+    assert len(gather(reachable, a_target(), erratic).rounds_ms) == 9
+
+
+class Erratic(ScriptedRedis):
+    """Each round is ten times slower than the last."""
+
+    async def ping_ms(self, count: int) -> list[float]:
+        self.pings_ms = [10 * (self.pings_ms or [0.01])[0]]
+        return list(self.pings_ms)
 
 
 def test_a_redis_that_goes_away_midway_fails():
-    finding = judge(reachable, reachable.Evidence((0.4,) * 20, "Redis cannot be reached: reset.", ""))
+    finding = judge(reachable, in_rounds([0.4] * 20, failure="Redis cannot be reached: reset."))
     assert finding.outcome is Outcome.FAIL
     assert "reset" in finding.reason
 
@@ -87,7 +106,6 @@ def test_a_password_never_gets_into_the_reproduce_line(url, shown):
     assert finding.reproduce == f'redis-cli -u "{shown}" ping'
 
 
-@given(st.lists(st.floats(0, 1e5), max_size=40), st.text(max_size=20))
-def test_any_evidence_is_judged(pings_ms, failure):
-    finding = judge(reachable, reachable.Evidence(tuple(pings_ms), failure, ""))
-    assert finding.outcome.measured
+@given(st.lists(st.lists(st.floats(0, 1e5), max_size=20), max_size=9), st.text(max_size=20))
+def test_any_evidence_is_judged(rounds_ms, failure):
+    assert judge(reachable, in_rounds(*rounds_ms, failure=failure)).outcome.measured
