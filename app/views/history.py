@@ -95,6 +95,7 @@ def _choice(label: str, options: Sequence[str], key: str) -> str:
         required=True,
         format_func=lambda name: FILTER_WORDS.get(name) or marks.label(name.capitalize()),
         key=f"filter_{key}",
+        wrap=True,
     )
     return str(chosen)
 

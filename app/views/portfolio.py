@@ -16,6 +16,7 @@ from checks.wording import plural
 
 COLUMNS = 3
 NEAR = 9  # points: closer labels alternate in height
+NEAR_END = 88  # from here a label ends at its mark, so that it stays within the card
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _lane(services: Sequence[Service], rubric: RubricRef) -> str:
         raised = run.score - last < NEAR and not raised
         last = run.score
         icon = marks.icon(marks.VERDICT_ICONS[run.verdict], wording.VERDICT_TONES[run.verdict])
-        up = " up" if raised else ""
+        up = (" up" if raised else "") + (" end" if run.score > NEAR_END else "")
         left = min(max(run.score, 3), 97)
         places.append(
             f'<span class="mark{up}" style="left:{left:g}%">'
