@@ -129,9 +129,14 @@ def require_free(port: int) -> None:
     refusal = _refusal(port)
     if refusal is None:
         return
-    other = next((one for one in range(port + 1, min(port + 100, 65_536)) if _refusal(one) is None), None)
+    other = nearest_free(port)
     choose = f"Choose another: `python -m app sample up --port {other}`" if other else "Choose another port"
     raise SampleError(f"Port {port} is not free: {refusal}{_holder(port)}. {choose}, or end that process.")
+
+
+def nearest_free(port: int) -> int | None:
+    """``port`` itself, or the next above it that is free; None where none of a hundred is."""
+    return next((one for one in range(port, min(port + 100, 65_536)) if _refusal(one) is None), None)
 
 
 def _refusal(port: int) -> str | None:

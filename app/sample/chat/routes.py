@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from app.sample.chat.answers import Answer
 from app.sample.chat.model import ModelTimeoutError, ModelUnavailableError
 from app.sample.chat.ordering.idempotency import KeyReusedError
 from app.sample.chat.ordering.partners import Booking, Line, OutOfStockError, PartnerError
@@ -59,13 +60,18 @@ Given = Annotated[Parts, Depends(parts_of)]
 @api.post("/api/chat", responses=REQUEST_ERRORS | responses(503, 504))
 async def chat(question: ChatRequest, parts: Given) -> ChatReply:
     """Answer a question."""
-    try:
-        answer = await parts.answers.answer(question.message)
-    except (ModelUnavailableError, ModelTimeoutError) as error:
-        raise model_problem(error) from error
+    answer = await answered(question.message, parts)
     return ChatReply(
         answer=answer.text, session_id=question.session_id, metadata=metadata(parts, answer.from_cache)
     )
+
+
+async def answered(message: str, parts: Parts) -> Answer:
+    """The answer to a message. Raises ProblemError where the model fails."""
+    try:
+        return await parts.answers.answer(message)
+    except (ModelUnavailableError, ModelTimeoutError) as error:
+        raise model_problem(error) from error
 
 
 @api.post(

@@ -68,7 +68,7 @@ async def _without_answer(question: ChatRequest, parts: Given) -> Response:
 
 async def _trusting(request: Request, parts: Given) -> ChatReply:
     body: Any = await request.json()
-    answer = await parts.answers.answer(body["message"].strip())
+    answer = await routes.answered(body["message"].strip(), parts)
     return ChatReply(
         answer=answer.text, session_id=body["session_id"], metadata=routes.metadata(parts, answer.from_cache)
     )
@@ -77,7 +77,7 @@ async def _trusting(request: Request, parts: Given) -> ChatReply:
 async def _obliging(request: Request, parts: Given) -> ChatReply:
     body: Any = await request.json()
     fields = body if isinstance(body, dict) else {}
-    answer = await parts.answers.answer(str(fields.get("message", "")))
+    answer = await routes.answered(str(fields.get("message", "")), parts)
     return ChatReply(
         answer=answer.text,
         session_id=str(fields.get("session_id", "")),
