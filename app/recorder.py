@@ -30,7 +30,6 @@ class Recorder:
         self._lock = threading.Lock()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
-        self.load_results: list[LoadResult] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,7 +71,6 @@ class Recorder:
 
     def load_result(self, result: LoadResult) -> None:
         """Keep a scenario's figures."""
-        self.load_results.append(result)
         self._work.put(lambda: self._store.add_load_result(self._run_id, result))
 
 

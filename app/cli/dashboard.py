@@ -66,14 +66,17 @@ def _first_contact(store: Store) -> bool:
     import os
 
     from app import runs, targets
-    from app.sample import stack
+    from app.sample import processes, stack
     from app.sample.defects import AS_FOUND
 
     typer.echo("First start: starting the bundled sample service as found, and assessing it.")
     state = stack.status()
     started = state is None
     if state is None:
-        state = stack.up(AS_FOUND)
+        port = processes.nearest_free(stack.CHAT_PORT) or stack.CHAT_PORT
+        if port != stack.CHAT_PORT:
+            typer.echo(f"Port {stack.CHAT_PORT} is taken; the sample uses {port}.")
+        state = stack.up(AS_FOUND, chat_port=port)
     os.environ.update(stack.environment(state))
     runs.start(store, targets.SAMPLE_KEY, started_by="first start")
     return started

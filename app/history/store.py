@@ -230,8 +230,10 @@ class Store:
             )
 
     def add_load_result(self, run_id: int, result: LoadResult) -> None:
-        """Keep the figures of a scenario."""
+        """Keep the figures of a scenario; measured again, the later ones stand."""
+        same = (LoadResultRow.run_id == run_id) & (LoadResultRow.scenario == result.scenario)
         with Session(self.engine) as session, session.begin():
+            session.execute(delete(LoadResultRow).where(same))
             session.add(
                 LoadResultRow(run_id=run_id, scenario=result.scenario, record=result.model_dump(mode="json"))
             )

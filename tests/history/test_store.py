@@ -171,3 +171,12 @@ def test_load_results_come_back_in_the_order_they_were_measured(store: Store) ->
             run.run_id, LoadResult.model_validate({**example.model_dump(), "scenario": name})
         )
     assert [result.scenario for result in store.load_results(run.run_id)] == ["zebra", "ant"]
+
+
+def test_a_scenario_that_is_measured_again_replaces_its_figures(store: Store) -> None:
+    run = create(store)
+    example = records.as_found().load_results[0]
+    again = example.model_copy(update={"total_requests": 7})
+    store.add_load_result(run.run_id, example)
+    store.add_load_result(run.run_id, again)
+    assert store.load_results(run.run_id) == (again,)
