@@ -11,7 +11,6 @@ from app.sample.chat.answers import Answering, Answers
 from app.sample.chat.broken import answers as broken_answers
 from app.sample.chat.broken import ordering as broken_ordering
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
-from app.sample.chat.model import Model
 from app.sample.chat.ordering.idempotency import IdempotencyKeys
 from app.sample.chat.ordering.orders import Compensations, Journal, Orders
 from app.sample.chat.ordering.partners import PartnerStep
@@ -47,7 +46,7 @@ def build(settings: Settings) -> Parts:
     settings, defects = broken_answers.settings(settings), settings.defects
     telemetry = Telemetry()
     model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
-    model = Model(
+    model = broken_answers.model_kind(defects)(
         model_client,
         timeout_s=settings.model_timeout_s,
         tries=settings.model_tries,

@@ -32,6 +32,11 @@ def settings(healthy: Settings) -> Settings:
     return healthy.model_copy(update=changes)
 
 
+def model_kind(defects: AbstractSet[str]) -> type[Model]:
+    """The client of the model."""
+    return LateModel if "stream_slow_first_token" in defects else Model
+
+
 def cache(healthy: Cache, redis: RedisAnswers, model: Model, defects: AbstractSet[str]) -> Cache:
     """The cache that answers use."""
     if "cache_never_called" in defects:
@@ -57,8 +62,6 @@ def flights(defects: AbstractSet[str]) -> Flights:
 
 def answers(healthy: Answering, defects: AbstractSet[str]) -> Answering:
     """What the two chat routes use."""
-    if "stream_slow_first_token" in defects:
-        healthy = SlowFirstToken(healthy)
     if "stream_all_at_once" in defects:
         healthy = AllAtOnce(healthy)
     if "primary_route_flaky" in defects:
@@ -192,15 +195,14 @@ class AllAtOnce:
         return _again([token async for token in tokens]), from_cache
 
 
-class SlowFirstToken(AllAtOnce):
-    """A new question waits before its first token."""
+class LateModel(Model):
+    """A stream waits before the model is asked."""
 
-    async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
-        """The stream, late unless it comes from the cache."""
-        tokens, from_cache = await self._inner.stream(prompt)
-        if not from_cache:
-            await asyncio.sleep(SLOW_FIRST_TOKEN_S)
-        return tokens, from_cache
+    async def stream(self, prompt: str) -> AsyncIterator[str]:
+        """The tokens, from late on. Raises ModelUnavailableError, ModelTimeoutError."""
+        await asyncio.sleep(SLOW_FIRST_TOKEN_S)
+        async for token in super().stream(prompt):
+            yield token
 
 
 async def _again(tokens: list[str]) -> AsyncIterator[str]:
