@@ -90,8 +90,8 @@ def offer(scope: Scope, run: RunInfo, card: Scorecard) -> None:
         return
     defect = first_to_mend(card, state.defects)
     if defect is not None:
-        words = f"<b>This is the bundled sample.</b> {marks.text(defect.description)}"
-        _line(words, f"Mend: {defect.title}", lambda: _mend(defect, state.defects))
+        words = f"<b>{marks.text(defect.title)}.</b> {marks.text(defect.description)}"
+        _line(words, "Mend this defect", lambda: _mend(defect, state.defects))
 
 
 def _mend(defect: Defect, switched_on: Iterable[str]) -> None:

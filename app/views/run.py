@@ -8,7 +8,7 @@ from app import runs, wording
 from app.records import RunInfo, RunState
 from app.views import frame, marks, run_form, run_live, source
 from app.views.source import Scope
-from app.wording import score_text, signed
+from app.wording import signed
 from checks.wording import plural
 
 
@@ -128,13 +128,15 @@ def _ended(scope: Scope, run: RunInfo) -> None:
             return
         tone = wording.VERDICT_TONES[run.verdict]
         before = scope.before(run)
-        moved = f", {signed(run.score - before.score)} points" if before and before.score is not None else ""
+        moved = ""
+        if before is not None and before.score is not None:
+            moved = f" {signed(run.score - before.score)} points since run #{before.number}."
         open_p0 = f"{plural(run.open_p0, 'P0 check')} open." if run.open_p0 else "No P0 is open."
         line = wording.score_line(run.score, run.coverage, run.best_possible)
         st.html(
             f'<div class="gl-{tone}"><p class="gl-word">{marks.icon(marks.VERDICT_ICONS[run.verdict], tone)}'
             f"<span>{run.verdict.value}</span></p>"
-            f'<p class="gl-say">{score_text(run.score)}{moved}. {open_p0} {_part_words(run)}</p>'
+            f'<p class="gl-say">{open_p0}{moved} {_part_words(run)}</p>'
             f'<p class="gl-quiet">{line}</p></div>'
         )
 

@@ -23,6 +23,7 @@ from checks.findings import Outcome
 from checks.wording import plural
 
 MOST_EVENTS = 60
+MOST_SO_FAR = 4
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,9 @@ def _progress(progress: Progress) -> str:
     words = f"<b>{done} of {len(planned)}</b> checks"
     if not run.state.final and run.started_at is not None:
         gone = (source.now() - source.local(run.started_at)).total_seconds()
-        words += (
-            f" · {marks.seconds(max(gone, 0))} gone · about <b>{marks.seconds(_left_s(progress))}</b> left"
-        )
+        left = _left_s(progress)
+        words += f" · {marks.seconds(round(max(gone, 0)))} gone"
+        words += f" · about <b>{marks.seconds(round(left))}</b> left" if left >= 1 else " · nearly done"
     spoken = (
         f"{finished_last.title}: {wording.OUTCOME_WORDS[finished_last.outcome].lower()}"
         if finished_last
@@ -184,7 +185,7 @@ def _current(progress: Progress) -> None:
     )
     seconds = progress.seconds
     if not seconds:
-        st.html(head + _last_words(progress, loaded))
+        st.html(head + _last_words(progress, loaded) + _so_far(progress))
         return
     st.html(head + _figures(progress, loaded, seconds))
     if not any(item["answered"] for item in seconds):
@@ -220,6 +221,25 @@ def _last_words(progress: Progress, loaded: LoadedCheck | None) -> str:
     ]
     last = f'<p class="gl-quote">{marks.text(said[-1].text)}</p>' if said else ""
     return f'<p class="gl-say">{does}</p>{last}'
+
+
+def _so_far(progress: Progress) -> str:
+    """What does not pass so far, newest first."""
+    open_ = [
+        item
+        for item in reversed(progress.findings)
+        if item.outcome in (Outcome.FAIL, Outcome.WARN, Outcome.ERROR)
+    ]
+    if not open_:
+        return ""
+    rows = "".join(
+        f'<div class="gl-row">{marks.outcome_icon(item.outcome)}<div>'
+        f'<div class="what">{marks.text(item.title)}</div>'
+        f'<div class="more">{marks.text(item.reason, 180)}</div></div>'
+        f'<div class="cost">{item.severity}</div></div>'
+        for item in open_[:MOST_SO_FAR]
+    )
+    return f'<h3 class="gl-group">Found so far</h3><div class="gl-lined">{rows}</div>'
 
 
 def _figures(progress: Progress, loaded: LoadedCheck | None, seconds: Sequence[dict[str, Any]]) -> str:

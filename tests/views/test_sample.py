@@ -55,7 +55,8 @@ def test_after_a_run_the_overview_mends_what_costs_most_and_then_offers_to_asses
 ):
     story.keep(store, story.scored(records.as_found().scorecard), ago=timedelta(0))
     page = dashboard.open("overview", target="sample")
-    assert page.app.button(key="offer_button").label == "Mend: The chat route answers Internal Server Error"
+    assert "<b>The chat route answers Internal Server Error.</b>" in page.text
+    assert page.app.button(key="offer_button").label == "Mend this defect"
     page.app.button(key="offer_button").click().run(timeout=60)
     state = stack.status(data_folder / "sample")
     assert state is not None
