@@ -16,7 +16,8 @@ FORMS = (
     ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
     ("a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
     ("a JSON web token", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.")),
-    ("a bearer token", re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/-]{8,}={0,2}")),
+    ("a bearer token", re.compile(r"\b[Bb]earer\s+(?=\S*\d)[\w.~+/-]{8,}")),
+    ("a password", re.compile(r"\b[Bb]asic\s+(?=\S*[A-Z0-9])[A-Za-z0-9+/]{8,}={0,2}$")),
     ("a password in a URL", re.compile(r"://[^/\s:@]*:[^@/\s]+@")),
 )
 MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
