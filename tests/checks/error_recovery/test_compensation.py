@@ -127,3 +127,10 @@ def test_a_state_that_cannot_be_read_says_where():
     instruments.http.replies[("GET", "/state")] = Reply("/state", 403)
     with pytest.raises(InstrumentFailure, match="books cannot be read at /state: status 403"):
         gather(compensation, a_shop_target(), instruments)
+
+
+def test_two_runs_with_one_seed_share_no_key():
+    shop = Shop()
+    for _ in range(2):
+        gather(compensation, a_shop_target(), shop.instruments())
+    assert len(set(shop.keys)) == 8
