@@ -61,7 +61,7 @@ def require_possible(state: State) -> None:
 
 def start_dependencies(state: State) -> State:
     """Start Valkey, the stub and the fault proxy and wait until they listen. Raises SampleError."""
-    stub_config = {"port": state.ports["stub"], "seed": MODEL_SEED}
+    stub_config = {"port": state.ports["stub"], "seed": MODEL_SEED, "speed": state.model_speed}
     _write_config(state, "stub", stub_config)
     _write_config(state, "faultproxy", {"port": state.ports["faults"], "proxies": _proxies(state)})
     if state.own_redis:

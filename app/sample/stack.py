@@ -36,8 +36,11 @@ def up(
     redis_url: str | None = None,
     folder: Path | None = None,
     target_file: Path | None = None,
+    model_speed: float = 1.0,
 ) -> State:
     """Start the sample and wait until it answers; write its target file.
+
+    A ``model_speed`` above 1 is for tests that need no real waiting times.
 
     What an earlier start left behind in ``folder`` is ended first. Raises SampleError where the sample is
     up already, a port is taken, or a part does not start (then nothing is left running).
@@ -53,7 +56,8 @@ def up(
         if before is not None:
             _end(before)
         processes.require_free(chat_port)
-        state = launch.planned(chat_port, redis_url, folder, target_file, names).save()
+        state = launch.planned(chat_port, redis_url, folder, target_file, names)
+        state = state.model_copy(update={"model_speed": model_speed}).save()
         _clear(folder)
         try:
             state = launch.start_dependencies(state)

@@ -16,7 +16,10 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class State(BaseModel):
-    """What runs where. Holds no secret. ``ports``: chat, stub, faults, valkey and each proxy by name."""
+    """What runs where. Holds no secret. ``ports``: chat, stub, faults, valkey and each proxy by name.
+
+    ``model_speed`` is how many times faster than a real one the paid model answers.
+    """
 
     url: str
     ports: dict[str, int]
@@ -25,6 +28,7 @@ class State(BaseModel):
     target_file: Path
     folder: Path
     own_redis: bool = True
+    model_speed: float = 1.0
 
     @property
     def whole(self) -> bool:

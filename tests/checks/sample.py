@@ -21,7 +21,7 @@ from checks.contract import Finding, Profile
 from tests.checks import scripted
 
 # Shorter than any profile: enough for a judgement, not for a score.
-BRIEF = Profile("quick", scenario_s=2, min_requests=20, samples=20, outage_s=1.5, deadline_factor=1)
+BRIEF = Profile("quick", scenario_s=2.5, min_requests=20, samples=20, outage_s=1.5, deadline_factor=1)
 
 
 @dataclass
@@ -32,10 +32,11 @@ class Sample:
     events: list[str] = field(default_factory=list)
 
     @classmethod
-    def start(cls, folder: Path) -> Sample:
+    def start(cls, folder: Path, model_speed: float = 1.0) -> Sample:
         """Start it healthy. Raises SampleError."""
         [port] = processes.free_ports(1)
-        return cls(stack.up(chat_port=port, folder=folder, target_file=folder / "sample.toml"))
+        target_file = folder / "sample.toml"
+        return cls(stack.up(chat_port=port, folder=folder, target_file=target_file, model_speed=model_speed))
 
     def with_defects(self, *names: str) -> Sample:
         """The same sample with exactly these defects."""

@@ -1,4 +1,7 @@
-"""``python -m app.sample.stub CONFIG``: serve model and partners from a JSON file ``{"port", "seed"}``."""
+"""``python -m app.sample.stub CONFIG``: serve model and partners.
+
+CONFIG is a JSON file ``{"port", "seed", "speed"}``.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ async def health(_: Request) -> Response:
     return JSONResponse({"status": "healthy"})
 
 
-def create(seed: int) -> Starlette:
+def create(seed: int, speed: float = 1.0) -> Starlette:
     """The stub as an ASGI application."""
-    model, accounting = Model(seed), Accounting()
+    model, accounting = Model(seed, speed), Accounting()
     one = "/accounting/{kind}/{reference}"
     return Starlette(
         routes=[
@@ -40,7 +43,7 @@ def create(seed: int) -> Starlette:
 def main(config_file: str) -> None:
     """Serve the stub."""
     config = json.loads(Path(config_file).read_text())
-    serve(create(config["seed"]), config["port"])
+    serve(create(config["seed"], config["speed"]), config["port"])
 
 
 if __name__ == "__main__":

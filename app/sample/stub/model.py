@@ -62,6 +62,7 @@ class Model:
     """The model behind ``POST /v1/complete`` and its meter at ``GET /meter``."""
 
     seed: int
+    speed: float = 1.0  # how many times faster than a real one
     calls: int = 0
     random: Random = field(init=False)
 
@@ -75,15 +76,18 @@ class Model:
         text = answer(given["prompt"])
         if given.get("stream"):
             return StreamingResponse(self._tokens(text), media_type="text/event-stream")
-        await asyncio.sleep(COMPLETE.draw_s(self.random))
+        await self._take(COMPLETE.draw_s(self.random))
         return JSONResponse({"model": NAME, "text": text})
 
     async def _tokens(self, text: str) -> AsyncIterator[str]:
-        await asyncio.sleep(FIRST_TOKEN.draw_s(self.random))
+        await self._take(FIRST_TOKEN.draw_s(self.random))
         for token in re.findall(r"\S+\s*", text):
             yield f"data: {json.dumps({'text': token})}\n\n"
-            await asyncio.sleep(TOKEN_GAP_S)
+            await self._take(TOKEN_GAP_S)
         yield "data: [DONE]\n\n"
+
+    async def _take(self, time_s: float) -> None:
+        await asyncio.sleep(time_s / self.speed)
 
     async def meter(self, _: Request) -> Response:
         """Calls since the start and what they cost."""
