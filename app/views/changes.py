@@ -14,6 +14,9 @@ from app.views.charts.score import score_history, score_history_alt
 from app.views.source import Scope
 from app.wording import signed
 
+LEAST_POINTS = 0.05  # less is 0.0 on the page
+MOST_ASIDE = 2  # changes that are neither better nor worse
+
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _score_figure(
@@ -66,13 +69,15 @@ def _group(shape: str, tone: str, word: str, items: Sequence[Change], most: int)
     head = f"<h3>{marks.icon(shape, tone)}{len(items)} {word}</h3>"
     if not items:
         return f'{head}<ul><li class="nil">None</li></ul>'
-    rows = "".join(_row(change, with_points=word in ("better", "worse")) for change in items[:most])
-    rest = len(items) - most
+    counts = word in ("better", "worse")
+    shown = items[: most if counts else MOST_ASIDE]
+    rows = "".join(_row(change, with_points=counts) for change in shown)
+    rest = len(items) - len(shown)
     more = f'<li class="nil">and {rest} more</li>' if rest > 0 else ""
     return f"{head}<ul>{rows}{more}</ul>"
 
 
 def _row(change: Change, *, with_points: bool) -> str:
     title = marks.text(source.good_title(change.check))
-    points = f"<b>{signed(change.points)}</b>" if with_points else ""
+    points = f"<b>{signed(change.points)}</b>" if with_points and abs(change.points) >= LEAST_POINTS else ""
     return f"<li><span>{title}<small>{marks.text(change.text)}</small></span>{points}</li>"

@@ -127,12 +127,14 @@ def _older(scope: Scope, run: RunInfo, check: str) -> None:
 
 
 def _value(finding: ScoredFinding, loaded: LoadedCheck | None) -> str:
-    tone = wording.OUTCOME_TONES[finding.outcome]
     parts = []
     if finding.value is not None and finding.unit is not None:
+        # A check may fail by another measure than this one: the number has the colour of its own limit.
+        own = finding.limit.outcome(finding.value) if finding.limit else finding.outcome
         measures = loaded.about.measures if loaded else ""
         parts.append(
-            f'<div class="gl-value gl-{tone}"><strong>{marks.text(wording.value_text(finding))}</strong>'
+            f'<div class="gl-value gl-{wording.OUTCOME_TONES[own]}">'
+            f"<strong>{marks.text(wording.value_text(finding))}</strong>"
             f"<span>{marks.text(measures)}</span></div>"
         )
         pairs = marks.limit_words(finding)
@@ -145,7 +147,7 @@ def _value(finding: ScoredFinding, loaded: LoadedCheck | None) -> str:
 
 
 def _conclusion(finding: ScoredFinding) -> str:
-    reason = marks.text(finding.reason, 600)
+    reason = marks.prose(finding.reason)
     if finding.outcome is Outcome.ERROR:
         return f"<b>The check itself broke.</b> {reason} It earns 0 until it can be measured."
     if finding.outcome is Outcome.NOT_ASSESSED:
@@ -229,10 +231,18 @@ def _docs(finding: ScoredFinding, loaded: LoadedCheck | None) -> None:
     st.markdown(_markdown(loaded.docs["why"]))
     st.html(marks.heading("How to fix it"))
     if finding.fix:
-        st.html(f'<p class="gl-quote">{marks.text(finding.fix, 600)}</p>')
+        _fix(finding.fix)
     st.markdown(_markdown(loaded.docs["fix"]))
     with st.expander("How it is measured"):
         st.markdown(_markdown(loaded.docs["how"]))
+
+
+def _fix(words: str) -> None:
+    """What this very finding says to do; lines after the first are to be pasted."""
+    first, _, rest = words.partition("\n")
+    st.html(f'<p class="gl-quote">{marks.prose(first)}</p>')
+    if rest.strip():
+        st.code(wording.many_lines(rest), language=None, wrap_lines=True)
 
 
 def _markdown(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from statistics import median
 from typing import Any
 
@@ -18,6 +19,7 @@ MOST_DEPTH = 3
 MOST_JSON = 20_000
 UNITS = {"_ms": "ms", "_s": "s", "_ratio": "ratio", "_bytes": "bytes"}
 SHORT_LIST = 6
+NOTHING: tuple[Any, ...] = (None, "", [], {}, ())  # left out: the whole stands below, as it is kept
 
 
 def tables(evidence: Mapping[str, Any]) -> str:
@@ -32,7 +34,7 @@ def as_json(evidence: Mapping[str, Any]) -> str:
 
 
 def _facts(group: Mapping[str, Any], *, depth: int, title: str = "Evidence") -> str:
-    single = {key: value for key, value in group.items() if not _is_nested(value)}
+    single = {key: value for key, value in group.items() if not _is_nested(value) and value not in NOTHING}
     parts = []
     if single:
         rows = [[marks.text(name(key)), cell(key, value)] for key, value in single.items()]
@@ -121,7 +123,7 @@ def name(key: str) -> str:
 
 def cell(key: str, value: Any) -> str:
     """One value as HTML, with the unit that its key names."""
-    if value is None or value in ("", [], {}):
+    if value in NOTHING:
         return ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -130,8 +132,18 @@ def cell(key: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return _list(key, value)
     if isinstance(value, Mapping):
-        return marks.text(json.dumps(value, ensure_ascii=False), 160)
-    return f"<code>{marks.text(str(value), 240)}</code>"
+        return marks.text(", ".join(f"{inner} {_plain(item)}" for inner, item in value.items()), 240)
+    return _words(str(value))
+
+
+def _words(value: str) -> str:
+    if "\n" in value:
+        return f'<code class="gl-pre">{escape(wording.many_lines(value, 600))}</code>'
+    return f"<code>{marks.text(value, 240)}</code>"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _number(key: str, value: float) -> str:

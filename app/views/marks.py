@@ -7,6 +7,7 @@ shape and a word as well as a colour, and what was not measured is hatched.
 
 from __future__ import annotations
 
+import math
 import re
 from base64 import b64encode
 from collections import Counter
@@ -43,6 +44,7 @@ COUNT_WORDS = {
 }
 Zone = tuple[float, float, Outcome]
 MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation: what a backslash takes the meaning of
+CODE = re.compile(r"`([^`<>]+)`")
 LONG_VERDICT = 12
 RING_GAP = 1.2  # percent of the circle kept free on both sides of the dashed part
 
@@ -50,6 +52,11 @@ RING_GAP = 1.2  # percent of the circle kept free on both sides of the dashed pa
 def text(words: str, limit: int = 400) -> str:
     """Words from anywhere as one safe line of HTML."""
     return escape(wording.one_line(words, limit))
+
+
+def prose(words: str, limit: int = 600) -> str:
+    """Words from anywhere as one safe line of HTML in which `code` in backticks is set as code."""
+    return CODE.sub(r"<code>\1</code>", text(words, limit))
 
 
 def label(words: str, limit: int = 120) -> str:
@@ -288,6 +295,8 @@ def scale(finding: ScoredFinding) -> str:
 def _ends(limit: Limit, value: float) -> tuple[float, float]:
     top = limit.high if limit.high is not None else 1.25 * max(limit.pass_at, limit.warn_at, value)
     high = max(top, value, limit.pass_at, limit.warn_at)
+    if value == int(value) and limit.pass_at == int(limit.pass_at):  # a scale of whole things ends at one
+        high = math.ceil(high)
     low = min(limit.low, value)
     return low, high if high > low else low + 1
 

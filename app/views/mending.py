@@ -10,7 +10,7 @@ from app import causes as why
 from app import runs
 from app.errors import UserError
 from app.records import RunInfo, Scorecard
-from app.sample import stack
+from app.sample import processes, stack
 from app.sample.defects import AS_FOUND, DEFECTS, Defect
 from app.targets import SAMPLE_KEY
 from app.views import frame, marks, source
@@ -19,10 +19,11 @@ from checks.wording import plural
 
 
 def start(defects: Iterable[str]) -> bool:
-    """Start the sample; what stands in the way is said on the page. Whether it is up."""
+    """Start the sample on its port, or the next free one; a refusal is said on the page. Whether it is up."""
     try:
         with st.spinner("Starting the sample"):
-            stack.up(tuple(defects))
+            port = processes.nearest_free(stack.CHAT_PORT) or stack.CHAT_PORT
+            stack.up(tuple(defects), chat_port=port)
     except UserError as error:
         st.error(marks.label(str(error), 600), icon=":material/error:")
         return False

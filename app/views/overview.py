@@ -222,12 +222,12 @@ def _cause_row(scope: Scope, run: RunInfo, cause: Cause) -> None:
     root = cause.root
     closes = len(cause.blockers)
     below = plural(closes, "P0") if closes > 1 else root.severity
-    also = f"<br>{marks.text(cause.also)}" if cause.also else ""
+    also = marks.text(cause.also) if cause.also else ""
     html = (
         f'<div class="gl-row">{marks.outcome_icon(root.outcome)}<div>'
         f'<div class="what">{marks.text(root.title)}'
         f'<span class="gl-vh">, {wording.OUTCOME_WORDS[root.outcome]}</span></div>'
-        f'<div class="more">{marks.text(root.reason, 180)}{also}</div></div>'
+        f'<div class="more"><span class="gl-two">{marks.prose(root.reason, 240)}</span>{also}</div></div>'
         f'<div class="cost">{signed(-cause.points)}{NBSP}points<small>{below}</small></div></div>'
     )
     query = {"target": scope.key, "run": str(run.number), "check": root.check}
@@ -292,7 +292,7 @@ def _since(scope: Scope, snapshot: Snapshot) -> None:
         return
     found: Comparison = compare(earlier, snapshot)
     note = f"{signed(found.score_change)} points" if found.score_change else "no change"
-    st.html(marks.heading(f"Since run #{before.number}", note) + changes.listing(found, most=4))
+    st.html(marks.heading(f"Since run #{before.number}", note) + changes.listing(found, most=3))
 
 
 def _next(card: Scorecard) -> None:

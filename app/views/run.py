@@ -92,7 +92,9 @@ def _facts(run: RunInfo) -> list[str]:
 
 def who(run: RunInfo) -> str:
     """Who started a run, in words."""
-    return {"dashboard": "an operator", "cli": "the command line"}.get(run.started_by, run.started_by)
+    return {"dashboard": "an operator", "cli": "the command line", "first start": "the first start"}.get(
+        run.started_by, run.started_by
+    )
 
 
 def _actions(scope: Scope, run: RunInfo) -> None:

@@ -113,7 +113,7 @@ def _finding(run: RunInfo, finding: ScoredFinding) -> None:
         f'<div class="gl-row">{marks.outcome_icon(finding.outcome)}<div>'
         f'<div class="what">{marks.text(finding.title)}'
         f'<span class="gl-vh">, {wording.OUTCOME_WORDS[finding.outcome]}</span></div>'
-        f'<div class="more">{marks.text(finding.reason, 180)}</div></div>'
+        f'<div class="more gl-two">{marks.prose(finding.reason, 240)}</div></div>'
         f'<div class="cost">{earned}<small>{finding.severity}</small></div></div>'
     )
     query = {**frame.run_query(run), "check": finding.check}
@@ -235,7 +235,7 @@ def _so_far(progress: Progress) -> str:
     rows = "".join(
         f'<div class="gl-row">{marks.outcome_icon(item.outcome)}<div>'
         f'<div class="what">{marks.text(item.title)}</div>'
-        f'<div class="more">{marks.text(item.reason, 180)}</div></div>'
+        f'<div class="more gl-two">{marks.prose(item.reason, 240)}</div></div>'
         f'<div class="cost">{item.severity}</div></div>'
         for item in open_[:MOST_SO_FAR]
     )

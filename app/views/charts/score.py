@@ -47,7 +47,7 @@ def score_history(runs: Sequence[RunInfo], rubric: RubricRef, zone: tzinfo, *, d
         trace(places, scores, line={"color": colours.text, "width": 2}, hoverinfo="skip"),
         _markers(places, scores, runs, colours),
     ]
-    return {"data": data, "layout": layout | {"height": 330, "hovermode": "closest"}}
+    return {"data": data, "layout": layout | {"height": 360, "hovermode": "closest"}}
 
 
 def _markers(places: Any, scores: Any, runs: Sequence[RunInfo], colours: Palette) -> dict[str, Any]:
