@@ -4,6 +4,7 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+MATRIX_WORKERS ?= 3
 
 .PHONY: run test check setup docs prove clean
 
@@ -11,7 +12,8 @@ run: $(VENV)/.runtime  ## open the dashboard on http://127.0.0.1:8501
 	@$(BIN)/python -m app dashboard --port $(PORT)
 
 test: $(VENV)/.development  ## run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not matrix and not proof"
+	@$(BIN)/python -m pytest -n $(MATRIX_WORKERS) -m matrix
 
 check: $(VENV)/.development  ## style, types
 	@$(BIN)/ruff check
@@ -20,6 +22,7 @@ check: $(VENV)/.development  ## style, types
 
 prove: $(VENV)/.development  ## the long proofs: repeated runs, the whole defect matrix at full length
 	@$(BIN)/python -m pytest -m proof -s tests/proofs
+	@GREENLIGHT_PROVE=1 $(BIN)/python -m pytest -m matrix
 
 docs: $(VENV)/.runtime  ## write checks/README.md from the checks' docstrings
 	@$(BIN)/python -m app checks docs -o checks/README.md

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socketserver
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,34 +13,11 @@ import pytest
 
 from app import paths
 
-TIMEOUT_S = 150
 HEALTHY = (
     b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"status":"healthy"}'
 )
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 26\r\n\r\n<html><b>Hello</b></html>\n"
 GARBAGE = b"\x00\xff\x13\x37 this is no HTTP \x1b[31m at all\n" * 20
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    (tmp_path / "targets").mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def greenlight(data: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "app", *words],
-            cwd=paths.ROOT,
-            env={**os.environ, "GREENLIGHT_DATA": str(data), "COLUMNS": "120", **variables},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture

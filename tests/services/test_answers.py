@@ -24,7 +24,7 @@ MISSING = {
     "error_recovery.compensation": "transaction",
 }
 ASSESSED = [
-    pytest.param(check_id, marks=pytest.mark.alone if check_id.startswith("load") else ())
+    pytest.param(check_id, marks=pytest.mark.matrix if check_id.startswith("load") else ())
     for check_id in sorted(set(all_checks()) - set(MISSING))
 ]
 
