@@ -106,7 +106,7 @@ class Toolbox:
         return InstrumentFailure(self.refuse, missing="[redis] url") if self.refuse else None
 
     @asynccontextmanager
-    async def open(self, check: LoadedCheck) -> Iterator[SimpleNamespace]:  # type: ignore[misc]
+    async def open(self, check: LoadedCheck) -> Iterator[SimpleNamespace]:
         try:
             yield SimpleNamespace()
         finally:

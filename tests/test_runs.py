@@ -27,7 +27,7 @@ class Service(BaseHTTPRequestHandler):
     """Healthy at /health, unless the server is told to hold its answers back."""
 
     def do_GET(self) -> None:
-        self.server.held.wait()  # type: ignore[attr-defined]
+        self.server.held.wait()
         body = b'{"status": "healthy"}' if self.path == "/health" else b"{}"
         self.send_response(200 if self.path == "/health" else 404)
         self.send_header("Content-Length", str(len(body)))
@@ -41,12 +41,12 @@ class Service(BaseHTTPRequestHandler):
 @pytest.fixture
 def service() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    server.held = threading.Event()  # type: ignore[attr-defined]
-    server.held.set()  # type: ignore[attr-defined]
+    server.held = threading.Event()
+    server.held.set()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
-    server.held.set()  # type: ignore[attr-defined]
+    server.held.set()
     server.shutdown()
 
 
@@ -79,7 +79,7 @@ def start(store: Store) -> RunInfo:
 
 def held(store: Store, service: ThreadingHTTPServer) -> RunInfo:
     """A run that waits for an answer of the service."""
-    service.held.clear()  # type: ignore[attr-defined]
+    service.held.clear()
     run = start(store)
     wait_for(lambda: store.run(run.run_id).state is RunState.RUNNING)
     wait_for(lambda: any(event.kind == "check" for event in store.events(run.run_id)))
@@ -113,7 +113,7 @@ def test_a_second_run_of_the_same_service_waits_for_the_first(
     second = start(store)
     wait_for(lambda: runs.is_alive(store, second.run_id))
     assert store.run(second.run_id).state is RunState.WAITING
-    service.held.set()  # type: ignore[attr-defined]
+    service.held.set()
     assert ended(store, first).state is RunState.FINISHED
     assert ended(store, second).state is RunState.FINISHED
     assert store.run(second.run_id).started_at >= store.run(first.run_id).finished_at

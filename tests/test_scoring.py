@@ -64,7 +64,7 @@ def finding(
 
 def card(*findings: ScoredFinding, **more: object):
     book = rubric(**{item.check.removeprefix("f."): (item.severity, item.points) for item in findings})
-    return score(findings, book, today=TODAY, **more)  # type: ignore[arg-type]
+    return score(findings, book, today=TODAY, **more)
 
 
 def test_everything_passed_scores_100_and_is_production_ready() -> None:
