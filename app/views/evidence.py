@@ -115,6 +115,8 @@ def _is_nested(value: Any) -> bool:
 
 def name(key: str) -> str:
     """``redis_before`` is ``Redis before``; a unit at the end goes to the value."""
+    if not key.isidentifier():  # a path or a name of the service's own
+        return key
     for ending in UNITS:
         key = key.removesuffix(ending) if len(key) > len(ending) else key
     words = key.replace("_", " ").strip()
