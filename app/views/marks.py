@@ -363,11 +363,6 @@ def empty_heading(kind: str) -> str:
     return f'<span class="gl-vh">{"Chart" if "opt" in kind else "Status"}</span>'
 
 
-def two_lines(first: str, second: str) -> str:
-    """A cell of two lines."""
-    return f"{text(first)}<small>{text(second)}</small>" if second else text(first)
-
-
 def empty_state(first: str, then: str, *, with_ring: bool = False) -> str:
     """What to say where there is nothing to show: a bold fact and what to do about it."""
     circle = ring(None, "", None, "none") if with_ring else ""
