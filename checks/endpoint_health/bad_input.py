@@ -197,24 +197,9 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             follows_from="endpoint_health.primary_route",
         )
     wrong = [result for result in evidence.results if _mishandled(result)]
-    harm = _harm(evidence)
     limit = Limit.at_most(thresholds.max_mishandled, thresholds.max_mishandled)
-    if harm or len(wrong) > thresholds.max_mishandled:
-        worst = next((each for each in evidence.results if each.name == evidence.broken_by), None)
-        examples = "; ".join(f"{result.name} got {_got(result)}" for result in wrong[:3])
-        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        counted = (
-            f"{len(wrong)} of {plural(len(evidence.results), 'bad input')} mishandled: {examples}{more}."
-        )
-        return Finding.failed(
-            f"{harm} {counted if wrong else ''}".strip(),
-            value=len(wrong),
-            unit="count",
-            limit=limit,
-            fix="Validate the body before anything else sees it, and answer 4xx whatever is wrong with it."
-            + (" Restart the service now: our probe broke it." if evidence.broken_by else ""),
-            reproduce="\n".join(each.reproduce for each in ([worst] if worst else wrong)[:3]),
-        )
+    if _harm(evidence) or len(wrong) > thresholds.max_mishandled:
+        return _failed(evidence, wrong, limit)
     if any(result.status == 429 for result in evidence.results):
         return Finding.not_assessed(
             f"Rate limited (429) after {len(evidence.results) - 1} of {evidence.planned} bad inputs."
@@ -235,6 +220,22 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             outcome=Outcome.WARN, share=0.5, reason=reason, fix=fix, reproduce=bare[0].reproduce
         )
     return passed
+
+
+def _failed(evidence: Evidence, wrong: list[Result], limit: Limit) -> Finding:
+    examples = "; ".join(f"{result.name} got {_got(result)}" for result in wrong[:3])
+    more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    counted = f"{len(wrong)} of {plural(len(evidence.results), 'bad input')} mishandled: {examples}{more}."
+    worst = [result for result in evidence.results if result.name == evidence.broken_by]
+    return Finding.failed(
+        f"{_harm(evidence)} {counted if wrong else ''}".strip(),
+        value=len(wrong),
+        unit="count",
+        limit=limit,
+        fix="Validate the body before anything else sees it, and answer 4xx whatever is wrong with it."
+        + (" Restart the service now: our probe broke it." if evidence.broken_by else ""),
+        reproduce="\n".join(result.reproduce for result in (worst or wrong)[:3]),
+    )
 
 
 def _mishandled(result: Result) -> bool:

@@ -137,7 +137,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     )
     held_back = _held_back(good, thresholds)
     if held_back:
-        return finding.but(outcome=Outcome.FAIL, share=0.0, reason=held_back, fix=REPAIR)
+        fix = f"{REPAIR} Do what takes long beside the model call, not before it."
+        return finding.but(outcome=Outcome.FAIL, share=0.0, reason=held_back, fix=fix)
     if finding.outcome is Outcome.WARN:
         finding = finding.but(share=curve_share(value_ms, p10=limit.pass_at, median=_median_ms(thresholds)))
     failed = len(measured) - len(good)

@@ -87,7 +87,7 @@ def effects(before: State, after: State) -> dict[str, float]:
 
 
 def _differences(before: Any, after: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
-    if before == after and type(before) is type(after):
+    if _same(before, after):
         return
     if isinstance(before, dict) and isinstance(after, dict) and depth < MAX_DEPTH:
         for key in sorted({*before, *after}):
@@ -136,6 +136,11 @@ def worded(found: Sequence[Change], most: int = 3) -> str:
             rest.append(f"{place} {change.after or 'gone'} instead of {change.before}")
     parts = [f"{count} left in {holder}" for holder, count in added.items()] + rest
     return ", ".join(parts[:most]) + (f" and {len(parts) - most} more" if len(parts) > most else "")
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Whether both are the same JSON: for Python alone ``[1]`` would equal ``[True]``."""
+    return before == after and json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
 def _joined(path: str, key: str) -> str:
