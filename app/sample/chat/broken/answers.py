@@ -7,6 +7,9 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+
+from redis.exceptions import RedisError
 
 from app.sample.chat.answers import Answer, Answering, Flights
 from app.sample.chat.cache import Cache, RedisAnswers
@@ -42,7 +45,7 @@ def cache(healthy: Cache, redis: RedisAnswers, model: Model, defects: AbstractSe
     if "cache_never_called" in defects:
         return NeverCalled()
     if "cache_outage_500" in defects:
-        healthy = redis  # without the level that stands in for it
+        healthy = NothingStandsIn(redis)
     if "cache_key_never_matches" in defects:
         healthy = KeyNeverMatches(healthy)
     if "cache_keeps_few" in defects:
@@ -79,6 +82,32 @@ class NeverCalled:
 
     async def put(self, prompt: str, answer: str) -> None:
         """Nothing."""
+
+
+class NothingStandsIn:
+    """Redis alone: where it does not answer, the question fails."""
+
+    def __init__(self, redis: RedisAnswers) -> None:
+        self._redis = redis
+
+    async def get(self, prompt: str) -> str | None:
+        """The answer, or None. Raises when Redis does not answer."""
+        async with self._dropping():
+            return await self._redis.get(prompt)
+
+    async def put(self, prompt: str, answer: str) -> None:
+        """Keep an answer. Raises when Redis does not answer."""
+        async with self._dropping():
+            await self._redis.put(prompt, answer)
+
+    @asynccontextmanager
+    async def _dropping(self) -> AsyncIterator[None]:
+        """Leave no dead connection behind that would fail a question after the outage."""
+        try:
+            yield
+        except (RedisError, OSError, TimeoutError):
+            await self._redis.drop_idle()
+            raise
 
 
 class Alone(Flights):
