@@ -9,7 +9,7 @@ import socket
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from checks.target import Target
 
 REACH_TIMEOUT_S = 5.0
 LEFT_OUT = "Left out of this run."
+EVIDENCE_LASTS = timedelta(days=30)  # older findings are not carried over into another run (catalogue)
 
 
 class SelectionError(UserError):
@@ -153,7 +154,24 @@ def _run(store: Store, run_id: int, plan: Plan, recorder: Recorder, stop: StopSi
     )
     Engine(plan.target, toolbox, rubric, profile, watcher).run(picked)
     recorder.event("run", "Scored")
-    return scorecard_of(found, checks, rubric, plan.target)
+    return scorecard_of(
+        _carried(store, run_id, checks, rubric, plan.target) | found, checks, rubric, plan.target
+    )
+
+
+def _carried(
+    store: Store, run_id: int, checks: Mapping[str, LoadedCheck], rubric: Rubric, target: Target
+) -> dict[str, ScoredFinding]:
+    """What the run that this one is run into found, judged under today's rubric, unless it is too old."""
+    info = _known(store, run_id)
+    base = store.run_by_number(info.target, info.based_on) if info.based_on else None
+    card = snapshot_of(store, base.run_id).scorecard if base else None
+    oldest = datetime.now(UTC) - EVIDENCE_LASTS
+    return {
+        item.check: _judged_again(checks[item.check], item, rubric, target)
+        for item in (card.findings if card else ())
+        if item.check in rubric.checks and item.measured_at is not None and item.measured_at > oldest
+    }
 
 
 def scorecard_of(

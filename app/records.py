@@ -194,7 +194,11 @@ class LoadResult(Record):
 
 
 class RunInfo(Record):
-    """A run without what it found."""
+    """A run without what it found.
+
+    ``based_on`` is the number of the run of the same target into which its checks were run again: the
+    checks that were not planned have their findings from there.
+    """
 
     run_id: int
     number: int
@@ -203,6 +207,7 @@ class RunInfo(Record):
     url: str
     profile: str
     faults: bool = True
+    based_on: int | None = None
     started_by: str
     created_at: datetime
     started_at: datetime | None = None

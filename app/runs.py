@@ -36,14 +36,17 @@ def start(
     only: Sequence[str] = (),
     faults: bool = True,
     started_by: str = "dashboard",
+    into: RunInfo | None = None,
 ) -> RunInfo:
     """Add a run and start its process, which waits for its turn. Raises RunRefusedError, TargetError.
 
-    ``only`` holds check ids or globs; none means all.
+    ``only`` holds check ids or globs; none means all. ``into`` is a scored run of the same target whose
+    findings stand for the checks that are not run.
     """
     reconcile(store)
     target = targets.load(target_key)
-    info = store.create_run(target, profile=profile, faults=faults, started_by=started_by, planned=())
+    based_on = into.number if into else None
+    info = store.create_run(target, profile=profile, faults=faults, started_by=started_by, based_on=based_on)
     log = paths.runs_folder() / f"{info.run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "app", "assess", target_key, "--run-id", str(info.run_id)]
@@ -74,9 +77,9 @@ def cancel(store: Store, run_id: int) -> RunInfo | None:
     if info is None or info.state.final:
         return info
     store.ask_cancel(run_id)
-    if info.state is RunState.WAITING and not is_alive(store, run_id):
+    if info.state is RunState.WAITING:  # its process may be too young to hear a signal
         store.end_run(run_id, RunState.CANCELLED, "Cancelled before it started.")
-    elif is_alive(store, run_id):
+    if is_alive(store, run_id):
         pid, _, host = store.owner(run_id)
         if pid and host == socket.gethostname():
             with contextlib.suppress(ProcessLookupError):

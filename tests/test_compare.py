@@ -56,9 +56,15 @@ def test_a_move_beyond_the_intervals_counts_even_when_no_point_moved():
     assert kinds(run(after), run(before)) == {"better": [SPEEDUP]}
 
 
-@pytest.mark.parametrize(("value", "kind"), [(0.41, "noise"), (0.6, "worse"), (0.2, "better")])
-def test_without_intervals_a_few_percent_are_noise(value, kind):
+@pytest.mark.parametrize("value", [0.41, 0.6, 0.2])
+def test_without_intervals_any_move_within_the_limit_is_noise(value):
     before, after = finding("cache.reachable", value=0.4), finding("cache.reachable", value=value)
+    assert kinds(run(before), run(after)) == {"noise": ["cache.reachable"]}
+
+
+@pytest.mark.parametrize(("value", "kind"), [(20.5, "noise"), (30.0, "worse"), (10.0, "better")])
+def test_without_intervals_a_few_percent_past_the_limit_are_noise(value, kind):
+    before, after = (finding("cache.reachable", Outcome.WARN, value=one, earned=1.0) for one in (20.0, value))
     assert kinds(run(before), run(after)) == {kind: ["cache.reachable"]}
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -158,6 +159,30 @@ def test_another_process_with_the_same_number_is_not_taken_for_the_run(store: St
     run = store.create_run(target, profile="quick", faults=True, started_by="test", planned=())
     store.own(run.run_id, os.getpid(), psutil.Process().create_time() - 1000)
     assert not runs.is_alive(store, run.run_id)
+
+
+def test_a_check_can_be_run_again_into_an_assessment(store: Store) -> None:
+    first = ended(store, runs.start(store, "shop", only=["endpoint_health.*"]))
+    second = ended(store, runs.start(store, "shop", only=["endpoint_health.liveness"], into=first))
+    before, after = (store.snapshot(run.run_id).scorecard for run in (first, second))
+    assert (second.based_on, second.planned) == (first.number, ("endpoint_health.liveness",))
+    assert after.score == before.score
+    carried = {item.check: item for item in after.findings if item.measured_at}
+    assert carried["endpoint_health.single_server"].measured_at < second.started_at
+    assert carried["endpoint_health.liveness"].measured_at >= second.started_at
+
+
+def test_evidence_older_than_a_month_is_not_carried_over(store: Store) -> None:
+    first = ended(store, start(store))
+    card = store.snapshot(first.run_id).scorecard
+    old = [
+        item.model_copy(update={"measured_at": item.measured_at and item.measured_at - timedelta(days=31)})
+        for item in card.findings
+    ]
+    store.finish_run(first.run_id, card.model_copy(update={"findings": tuple(old)}))
+    second = ended(store, runs.start(store, "shop", only=["monitoring.*"], into=first))
+    found = {item.check: item for item in store.snapshot(second.run_id).scorecard.findings}
+    assert found["endpoint_health.liveness"].outcome is Outcome.NOT_ASSESSED
 
 
 def test_a_run_that_breaks_ends_as_broken_with_its_reason(

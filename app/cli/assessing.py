@@ -43,6 +43,10 @@ def assess(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait while another run assesses it")
     ] = False,
+    into: Annotated[
+        int | None,
+        typer.Option(metavar="RUN", help="Take the findings of checks that are not run from this run"),
+    ] = None,
     run_id: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Assess a service: run the checks, score them, keep the result."""
@@ -53,7 +57,8 @@ def assess(
         store = Store.open()
         with _ready(target, own_run=run_id is None) as found:
             plan = Plan(found, profile, tuple(only or ()), tuple(skip or ()), faults)
-            snapshot = _carry_out(store, plan, run_id, wait=wait, quiet=Path("-") in (json_file, markdown))
+            run_id = run_id or _new_run(store, plan, into, wait=wait)
+            snapshot = _carry_out(store, plan, run_id, quiet=Path("-") in (json_file, markdown))
         _write_files(snapshot, json_file, markdown)
         raise typer.Exit(_exit_code(snapshot, fail_under, fail_on))
 
@@ -159,29 +164,46 @@ def _sample(*, start: bool) -> Iterator[None]:
             stack.down()
 
 
-def _carry_out(store: Store, plan: Plan, run_id: int | None, *, wait: bool, quiet: bool) -> Snapshot:
-    from rich.console import Console
-
+def _new_run(store: Store, plan: Plan, into: int | None, *, wait: bool) -> int:
+    """Add a run to the history, once nothing can be wrong with what was asked for."""
     from app import paths, profiles, rubric, runs
-    from app.assess import carry_out, chosen, snapshot_of
-    from app.cli.progress import Progress
+    from app.assess import chosen
     from checks import all_checks
 
-    if run_id is None:
-        checks = all_checks(paths.plugin_folders())  # what is wrong is said before a run exists
-        chosen(checks, plan)
-        rubric.load(checks=checks)
-        profiles.named(plan.profile)
-        runs.reconcile(store)
-        busy = [info for info in store.active() if info.target == plan.target.key]
-        if busy and not wait:
-            raise runs.RunRefusedError(
-                f"Run {busy[0].run_id} of this service is in progress. Wait for it with --wait, "
-                f"or cancel it with `python -m app runs cancel {busy[0].run_id}`."
-            )
-        run_id = store.create_run(
-            plan.target, profile=plan.profile, faults=plan.faults, started_by=_who(), planned=()
-        ).run_id
+    checks = all_checks(paths.plugin_folders())
+    chosen(checks, plan)
+    rubric.load(checks=checks)
+    profiles.named(plan.profile)
+    base = _base(store, plan, into)
+    runs.reconcile(store)
+    busy = [info for info in store.active() if info.target == plan.target.key]
+    if busy and not wait:
+        raise runs.RunRefusedError(
+            f"Run {busy[0].run_id} of this service is in progress. Wait for it with --wait, "
+            f"or cancel it with `python -m app runs cancel {busy[0].run_id}`."
+        )
+    return store.create_run(
+        plan.target, profile=plan.profile, faults=plan.faults, started_by=_who(), based_on=base
+    ).run_id
+
+
+def _base(store: Store, plan: Plan, into: int | None) -> int | None:
+    from app.errors import UserError
+
+    if into is None:
+        return None
+    info = store.run(into)
+    if info is None or info.target != plan.target.key or info.score is None:
+        raise UserError(f"--into {into}: there is no scored run of {plan.target.key} with this id.")
+    return info.number
+
+
+def _carry_out(store: Store, plan: Plan, run_id: int, *, quiet: bool) -> Snapshot:
+    from rich.console import Console
+
+    from app.assess import carry_out, snapshot_of
+    from app.cli.progress import Progress
+
     with Progress(Console(stderr=True, quiet=quiet)) as progress:
         info = carry_out(store, run_id, plan, progress)
     return snapshot_of(store, info.run_id)

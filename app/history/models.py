@@ -61,6 +61,7 @@ class RunRow(Base):
     document: Mapped[dict[str, Any]]  # the target as it was, secrets still as ${ENV_NAME}
     profile: Mapped[str] = mapped_column(String(20))
     faults: Mapped[bool]
+    based_on: Mapped[int | None]  # a run's number
     started_by: Mapped[str] = mapped_column(String(100))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

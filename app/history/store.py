@@ -140,19 +140,25 @@ class Store:
     # Writing
 
     def create_run(
-        self, target: Target, *, profile: str, faults: bool, started_by: str, planned: Sequence[str]
+        self,
+        target: Target,
+        *,
+        profile: str,
+        faults: bool,
+        started_by: str,
+        planned: Sequence[str] = (),
+        based_on: int | None = None,
     ) -> RunInfo:
         """Add a waiting run with the next number of its target."""
+        given = {"profile": profile, "faults": faults, "started_by": started_by, "based_on": based_on}
         for _ in range(NUMBER_TRIES):
             try:
-                return self._create_run(target, profile, faults, started_by, planned)
+                return self._create_run(target, list(planned), given)
             except IntegrityError:  # another process took the number
                 continue
         raise RuntimeError(f"no free run number for {target.key} in {NUMBER_TRIES} tries")
 
-    def _create_run(
-        self, target: Target, profile: str, faults: bool, started_by: str, planned: Sequence[str]
-    ) -> RunInfo:
+    def _create_run(self, target: Target, planned: list[str], given: dict[str, Any]) -> RunInfo:
         with Session(self.engine) as session, session.begin():
             last = session.scalar(select(func.max(RunRow.number)).where(RunRow.target == target.key)) or 0
             row = RunRow(
@@ -161,15 +167,13 @@ class Store:
                 target_name=target.title,
                 url=target.url,
                 document=target.model_dump(mode="json", by_alias=True),
-                profile=profile,
-                faults=faults,
-                started_by=started_by,
                 created_at=datetime.now(UTC),
                 state=RunState.WAITING.value,
-                planned=list(planned),
+                planned=planned,
                 host=socket.gethostname(),
                 categories=[],
                 message="",
+                **given,
             )
             session.add(row)
             session.flush()
@@ -267,6 +271,7 @@ def _info(row: RunRow, done: int) -> RunInfo:
         url=row.url,
         profile=row.profile,
         faults=row.faults,
+        based_on=row.based_on,
         started_by=row.started_by,
         created_at=row.created_at,
         started_at=row.started_at,

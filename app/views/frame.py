@@ -13,6 +13,7 @@ from app.records import RunInfo, RunState, Scorecard
 from app.views import marks, source
 from app.views.source import Scope
 from app.wording import VERDICT_TITLES, ago, score_text
+from checks.wording import plural
 
 STATIC = Path(__file__).parents[2] / "static"
 VIEWS = "app/views"
@@ -162,6 +163,8 @@ def run_facts(run: RunInfo) -> list[str]:
     facts.append(f"{profile}, {marks.seconds(took)}" if took is not None else profile)
     if not run.faults:
         facts.append("Without fault checks")
+    if run.based_on is not None:
+        facts.append(f"{plural(len(run.planned), 'check')} run again, the others from run #{run.based_on}")
     if run.rubric is not None:
         facts.append(f"Rubric {run.rubric.version}")
     return facts

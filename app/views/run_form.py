@@ -207,7 +207,8 @@ def _confirm(
 
 def _start(scope: Scope, only: tuple[str, ...], profile: str, *, faults: bool) -> None:
     try:
-        run = runs.start(source.store(), scope.key, profile=profile, only=only, faults=faults)
+        into = scope.finished[0] if only and scope.finished else None
+        run = runs.start(source.store(), scope.key, profile=profile, only=only, faults=faults, into=into)
     except UserError as error:
         st.error(marks.label(str(error), 600), icon=":material/error:")
         return

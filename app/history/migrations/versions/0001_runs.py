@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("document", sa.JSON, nullable=False),
         sa.Column("profile", sa.String(20), nullable=False),
         sa.Column("faults", sa.Boolean, nullable=False),
+        sa.Column("based_on", sa.Integer),
         sa.Column("started_by", sa.String(100), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("started_at", MOMENT),
