@@ -162,10 +162,10 @@ def _kind_by_value(before: ScoredFinding, after: ScoredFinding, points: float) -
         return "better" if points > 0 else "worse"
     if not moved or before.value is None or after.value is None:
         return "unchanged"
+    if before.limit is None or after.limit is None:
+        return "unchanged"  # without a limit no direction is the good one
     if after.outcome is Outcome.PASS and not (before.interval and after.interval):
         return "noise"  # within its limit, and nothing tells how much it varies by itself
-    if after.limit is None:
-        return "unchanged"  # without a limit no direction is the good one
     rose = after.value > before.value
     return "better" if rose is (after.limit.better == "higher") else "worse"
 
