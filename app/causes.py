@@ -45,11 +45,14 @@ class Cause:
         if not self.follows:
             return ""
         verb = "fails" if all(item.outcome is Outcome.FAIL for item in self.follows) else "holds back"
-        families = {item.family for item in self.follows}
-        if families == {"load_scenarios"}:
-            names = [item.check.partition(".")[2] for item in self.follows]
-            return f"Also {verb} {plural(len(names), 'load scenario')}: {', '.join(names)}"
-        return f"Also {verb} {', '.join(item.check for item in self.follows)}"
+        loads = [item.check.partition(".")[2] for item in self.follows if item.family == "load_scenarios"]
+        others = [item.check for item in self.follows if item.family != "load_scenarios"]
+        if not loads:
+            return f"Also {verb} {', '.join(others)}"
+        scenarios = plural(len(loads), "load scenario")
+        if not others:
+            return f"Also {verb} {scenarios}: {', '.join(loads)}"
+        return f"Also {verb} {', '.join(others)} and {scenarios}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,15 @@ def test_what_follows_is_named_by_its_ids_outside_the_load_scenarios():
     assert hit_rate.points == 14.0
 
 
+def test_load_scenarios_beside_others_are_counted_and_not_listed():
+    failed = [
+        finding(name, Outcome.FAIL, follows_from="cache.hit_rate")
+        for name in ("cache.speedup", "load_scenarios.light", "load_scenarios.heavy")
+    ]
+    [cause] = causes(card(finding("cache.hit_rate", Outcome.FAIL), *failed))
+    assert cause.also == "Also fails cache.speedup and 2\u00a0load scenarios"
+
+
 def test_what_costs_points_without_blocking_is_listed_too():
     scorecard = mended().scorecard
     assert causes(scorecard) == []
