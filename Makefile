@@ -12,7 +12,7 @@ run: $(VENV)/.runtime  ## open the dashboard on http://127.0.0.1:8501
 	@$(BIN)/python -m app dashboard --port $(PORT)
 
 test: $(VENV)/.development  ## run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not matrix and not proof"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not matrix and not proof"
 	@$(BIN)/python -m pytest -n $(MATRIX_WORKERS) -m matrix
 
 check: $(VENV)/.development  ## style, types

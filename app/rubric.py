@@ -122,7 +122,8 @@ def _validated(file: Path, model: type[Model], document: object) -> Model:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one: the spelling is what to mend.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         raise RubricError(f"{file}: {key}: {first['msg']}") from error
 

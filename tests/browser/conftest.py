@@ -1,4 +1,4 @@
-"""A real dashboard in a real Chromium: one server a history, one browser a session."""
+"""A real dashboard in a real Chromium: one server a history, one browser a module."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ SETTLED = """() => {
 }"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """The system's Chromium, a module long: Playwright keeps an event loop running that others would meet."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here; Debian has it as `chromium`")
     with sync_playwright() as playwright:

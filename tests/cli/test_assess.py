@@ -131,7 +131,8 @@ def test_a_service_that_answers_nonsense_is_a_scored_run_with_a_finding_for_each
     assert document["state"] == "finished"
     assert document["verdict"] == "NOT READY"
     assert all(finding["reason"] for finding in document["findings"])
-    assert not [finding for finding in document["findings"] if finding["outcome"] in ("pass", "error")]
+    passed = {item["check"] for item in document["findings"] if item["outcome"] in ("pass", "error")}
+    assert passed <= {"endpoint_health.single_server"}  # one process listens, whatever it says
 
 
 def target(data: Path, url: str) -> None:
