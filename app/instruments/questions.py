@@ -24,6 +24,7 @@ from checks.contract import (
 )
 
 Route = Literal["ask", "stream"]
+ROUTE_TRIES = 2  # a route that fails now and then is still the one that users have
 
 
 class DeclaredQuestions:
@@ -49,9 +50,12 @@ class DeclaredQuestions:
         for route in routes:
             if getattr(self._target, route) is None:
                 continue
-            answer = await self.ask(self._prompts.fresh(1)[0], route=route, timeout_s=timeout_s)
-            if answer.good:
-                return route
+            for _ in range(ROUTE_TRIES):
+                answer = await self.ask(self._prompts.fresh(1)[0], route=route, timeout_s=timeout_s)
+                if answer.good:
+                    return route
+                if answer.failure is not None and answer.failure.kind is FailureKind.TIMEOUT:
+                    break  # who was silent once is not waited for again
         return None
 
     async def ask(

@@ -172,7 +172,16 @@ async def test_ask_is_the_route_where_it_answers_and_stream_where_only_that_does
         broken = True
         assert await questions.route() == "stream"
         prompts = [json.loads(visit.body)["q"] for visit in server.visits]
-    assert len(set(prompts)) == 3
+    assert len(set(prompts)) == len(prompts) == 4  # the broken one is tried twice
+
+
+async def test_a_route_that_fails_now_and_then_is_still_the_route():
+    async def talk(visit: Visit) -> None:
+        await visit.reply(GOOD, 500 if len(server.visits) % 2 else 200)
+
+    async with questions_to(talk, ask=ASK, stream=STREAM) as (questions, server):
+        assert await questions.route() == "ask"
+    assert [visit.path for visit in server.visits] == ["/ask", "/ask"]
 
 
 async def test_no_route_answers_where_nothing_does():
