@@ -181,7 +181,7 @@ async def test_a_route_that_fails_now_and_then_is_still_the_route():
 
     async with questions_to(talk, ask=ASK, stream=STREAM) as (questions, server):
         assert await questions.route() == "ask"
-    assert [visit.path for visit in server.visits] == ["/ask", "/ask"]
+    assert [visit.path for visit in server.visits] == ["/chat", "/chat"]
 
 
 async def test_no_route_answers_where_nothing_does():
