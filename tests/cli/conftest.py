@@ -12,7 +12,7 @@ import pytest
 
 from app import paths
 
-TIMEOUT_S = 170
+TIMEOUT_S = 300
 
 
 @pytest.fixture
