@@ -105,8 +105,8 @@ def is_alive(store: Store, run_id: int) -> bool:
     pid, started, host = store.owner(run_id)
     if host != socket.gethostname():
         return True
-    info = store.run(run_id)
     if pid is None or started is None:
+        info = store.run(run_id)
         return info is not None and datetime.now(UTC) - info.created_at < UNOWNED_GRACE
     try:
         process = psutil.Process(pid)

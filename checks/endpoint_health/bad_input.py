@@ -111,9 +111,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     prompt = instruments.prompts.fresh(1)[0]
 
     def good() -> Request:
-        nonce = str(
-            uuid.uuid4()
-        )  # not from the run's seed: a key that was used before would replay its reply
+        # Not from the run's seed: a key that was used before would replay its reply.
+        nonce = str(uuid.uuid4())
         return call.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
 
     fields, methods = await _declared(instruments, good())
