@@ -30,7 +30,7 @@ from app.reports import load_results
 from app.rubric import Entry, Rubric
 from app.scoring import score
 from checks import LoadedCheck, all_checks
-from checks.contract import Finding, Outcome
+from checks.contract import Finding, Outcome, Profile
 from checks.target import Target
 
 REACH_TIMEOUT_S = 5.0
@@ -131,7 +131,7 @@ def _run(store: Store, run_id: int, plan: Plan, recorder: Recorder, stop: StopSi
     picked = in_order(chosen(checks, plan), rubric)
     store.start_run(run_id, [check.id for check in picked])
     profile = profiles.named(plan.profile)
-    typical_s = sum(check.about.typical_s for check in picked) * profile.deadline_factor
+    typical_s = sum(check.about.takes_in(profile) for check in picked)
     said = {"checks": len(picked), "typical_s": typical_s}
     recorder.event("run", f"{plan.target.title}, {plan.profile} profile, {len(picked)} checks", data=said)
     _restore(recorder)
@@ -147,7 +147,7 @@ def _run(store: Store, run_id: int, plan: Plan, recorder: Recorder, stop: StopSi
         recorder.event("check", finding.title, finding.check, data)
 
     watcher = Watcher(
-        began=lambda check: recorder.event("check", check.docs["title"], check.id, _began(check)),
+        began=lambda check: recorder.event("check", check.docs["title"], check.id, _began(check, profile)),
         ended=ended,
         cancelled=stop,
         abandoned=lambda _check: _restore(recorder, own=True),
@@ -214,8 +214,8 @@ def scored(measured: Measured, entry: Entry) -> ScoredFinding:
     )
 
 
-def _began(check: LoadedCheck) -> dict[str, Any]:
-    return {"began": True, "does": check.about.does, "typical_s": check.about.typical_s}
+def _began(check: LoadedCheck, profile: Profile) -> dict[str, Any]:
+    return {"began": True, "does": check.about.does, "typical_s": check.about.takes_in(profile)}
 
 
 def _toolbox(run_id: int, plan: Plan, recorder: Recorder) -> Toolbox:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from app import profiles
 from app.rubric import Entry
 from app.wording import category_title, family_title
 from checks import LoadedCheck
@@ -59,9 +60,10 @@ def _overview(checks: Sequence[LoadedCheck], entries: Mapping[str, Entry]) -> st
 
 def _check(check: LoadedCheck, entry: Entry) -> str:
     about = check.about
+    takes_s = about.takes_in(profiles.named(profiles.DEFAULT))
     facts = (
         f"{entry.severity} · {category_title(entry.category)}, {entry.points:g} points · {about.kind}"
-        f"{', hostile' if about.hostile else ''} · about {about.typical_s:g} s in the quick profile"
+        f"{', hostile' if about.hostile else ''} · about {takes_s:g} s in the quick profile"
     )
     sections = (("Why it matters", "why"), ("How it is measured", "how"), ("How to fix it", "fix"))
     lines = [

@@ -146,7 +146,7 @@ class Engine:
         if refusal:
             return Measured(check, Finding.not_assessed(refusal.reason, missing=refusal.missing))
         started, at = time.monotonic(), datetime.now(UTC)
-        deadline_s = check.about.deadline_s * self.profile.deadline_factor
+        deadline_s = check.about.deadline_in(self.profile)
 
         async def attempt() -> Measured:
             async with self.toolbox.open(check) as instruments:

@@ -43,6 +43,11 @@ def profiles_file() -> Path:
     return ROOT / "data" / "profiles.toml"
 
 
+def scenarios_file() -> Path:
+    """How each load scenario loads the service."""
+    return ROOT / "data" / "scenarios.toml"
+
+
 def plugin_folders() -> list[Path]:
     """Folders of third-party checks: ``GREENLIGHT_PLUGINS``, separated as PATH is."""
     return [Path(part) for part in os.environ.get("GREENLIGHT_PLUGINS", "").split(os.pathsep) if part]

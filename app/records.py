@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from checks.findings import Limit, Outcome
+from checks.load import Arrivals, Knee, LoadStep, Steady, Streaming
 
 SCHEMA_VERSION = 1
 Severity = Literal["P0", "P1", "P2"]
@@ -163,7 +164,11 @@ class Scorecard(Record):
 
 
 class LoadResult(Record):
-    """One scenario, with the keys of the brief's report and more; latencies in ms over answered requests."""
+    """One scenario, with the keys of the brief's report and more; latencies in ms over answered requests.
+
+    In the open model a latency counts from when the request was meant to be sent. The parts that are objects
+    are those of ``checks.load``. ``partial`` says why this is not the whole of what was planned.
+    """
 
     scenario: str
     total_requests: int
@@ -185,12 +190,33 @@ class LoadResult(Record):
     ttft_p99_ms: float | None = None
     errors: list[str] = []
     failures: dict[str, int] = {}
+    failure_examples: dict[str, str] = {}
     users: int
     bytes: int = 0
     passed: bool | None = None
     validity: Literal["valid", "suspect", "invalid"] = "valid"
     validity_reasons: tuple[str, ...] = ()
     samples_file: str | None = None
+    model: Literal["closed", "open"] = "closed"
+    rate_per_s: float | None = None
+    warmup_s: float = 0.0
+    warmup_requests: int = 0
+    p999_latency_ms: float | None = None
+    p99_with_failures_ms: float | None = None
+    intervals: dict[str, tuple[float, float]] = {}
+    service_p50_ms: float | None = None
+    service_p99_ms: float | None = None
+    dispatch_delay_p50_ms: float | None = None
+    dispatch_delay_p99_ms: float | None = None
+    arrivals: Arrivals | None = None
+    steps: tuple[LoadStep, ...] = ()
+    knee: Knee | None = None
+    peak_per_s: float | None = None
+    streaming: Streaming | None = None
+    steady: Steady | None = None
+    goodput_ratio: float | None = None
+    started_at: datetime | None = None
+    partial: str = ""
 
 
 class RunInfo(Record):

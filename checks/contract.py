@@ -20,8 +20,7 @@ from checks.instruments import (
     FailureKind,
     InstrumentFailure,
     Instruments,
-    LoadPlan,
-    LoadSummary,
+    MemoryReading,
     Operation,
     ProcessFact,
     Profile,
@@ -30,6 +29,21 @@ from checks.instruments import (
     Scrape,
     StreamReply,
 )
+from checks.load import (
+    Arrivals,
+    Goal,
+    Knee,
+    LoadPlan,
+    LoadStep,
+    LoadSummary,
+    Scenario,
+    Stage,
+    Steady,
+    StopRule,
+    Streaming,
+    Trend,
+    Usl,
+)
 from checks.numbers import percentile, ratio_of_medians, wilson_interval
 from checks.reproduce import curl_line
 from checks.target import Call, Request, StateProbe, Step, Target, Transaction, at_path
@@ -37,6 +51,7 @@ from checks.wording import plural, show
 
 __all__ = [
     "Answer",
+    "Arrivals",
     "BodyField",
     "Call",
     "Check",
@@ -44,12 +59,16 @@ __all__ = [
     "Failure",
     "FailureKind",
     "Finding",
+    "Goal",
     "InstrumentFailure",
     "Instruments",
     "Kind",
+    "Knee",
     "Limit",
     "LoadPlan",
+    "LoadStep",
     "LoadSummary",
+    "MemoryReading",
     "Operation",
     "Outcome",
     "ProcessFact",
@@ -57,12 +76,19 @@ __all__ = [
     "RedisCounters",
     "Reply",
     "Request",
+    "Scenario",
     "Scrape",
+    "Stage",
     "StateProbe",
+    "Steady",
     "Step",
+    "StopRule",
     "StreamReply",
+    "Streaming",
     "Target",
     "Transaction",
+    "Trend",
+    "Usl",
     "at_path",
     "curl_line",
     "curve_share",
@@ -73,6 +99,9 @@ __all__ = [
     "show",
     "wilson_interval",
 ]
+
+
+LONGEST_SCENARIOS = 6  # three attempts, each of which may take twice its time to get enough samples
 
 
 class Kind(StrEnum):
@@ -93,7 +122,8 @@ class Check:
     ``needs`` names instruments (``http``, ``redis``, ``load`` ...) and target keys that must be declared
     (``target.ask``, ``target.levers.cache``). An instrument with a trailing ``?`` (``redis?``) is optional:
     where the target declares none, using it raises InstrumentFailure and the check goes on without.
-    ``deadline_s`` and ``typical_s`` are for the quick profile.
+    ``deadline_s`` and ``typical_s`` are for the quick profile; with a ``scenario`` of data/scenarios.toml
+    they are what the check takes beside it, in any profile.
     ``hostile`` marks an active check that may break the service, so it runs after the load checks.
     """
 
@@ -105,6 +135,20 @@ class Check:
     typical_s: float
     measures: str = ""
     hostile: bool = False
+    scenario: str = ""
+
+    def deadline_in(self, profile: Profile) -> float:
+        """When the engine ends it, in s: a scenario may be repeated, and each may wait for slow answers."""
+        if not self.scenario:
+            return self.deadline_s * profile.deadline_factor
+        return self.deadline_s + LONGEST_SCENARIOS * profile.scenarios[self.scenario].total_s
+
+    def takes_in(self, profile: Profile) -> float:
+        """About how long it takes, in s. Only load and fault checks grow with the profile."""
+        if self.scenario:
+            return self.typical_s + profile.scenarios[self.scenario].total_s
+        growing = self.kind in (Kind.LOAD, Kind.FAULT)
+        return self.typical_s * (profile.deadline_factor if growing else 1)
 
 
 def objective(default: float, name: str) -> Any:

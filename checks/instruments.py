@@ -8,13 +8,14 @@ not assessed with that sentence.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 from typing import Any, Literal, Protocol
 
+from checks.load import Load, Scenario, Statistics
 from checks.target import Request
 
 
@@ -166,62 +167,6 @@ class Prompts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadPlan:
-    """A closed-model scenario: ``users`` ask, wait for the answer, think, and ask again."""
-
-    scenario: str
-    users: int
-    duration_s: float
-    prompts: Sequence[str]
-    route: Literal["ask", "stream"] = "ask"
-    fresh_share: float = 0.0
-    warmup_s: float = 0.0
-    think_time_ms: float = 100.0
-    min_requests: int = 0
-    timeout_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class LoadSummary:
-    """One scenario's figures, over every sample. Latencies are over answered requests, in ms.
-
-    ``failures`` maps a FailureKind to its count, ``failure_examples`` to one example. ``marked`` counts
-    the replies whose cache marker could be read. Percentiles are None without a single answer.
-    """
-
-    scenario: str
-    users: int
-    total_requests: int
-    successful: int
-    failed: int
-    duration_s: float
-    requests_per_second: float
-    cached: int
-    marked: int
-    mean_ms: float | None
-    p50_ms: float | None
-    p90_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    min_ms: float | None
-    max_ms: float | None
-    ttft_p50_ms: float | None
-    ttft_p99_ms: float | None
-    received_bytes: int
-    failures: Mapping[str, int]
-    failure_examples: Mapping[str, str]
-    validity: Literal["valid", "suspect", "invalid"] = "valid"
-    validity_reasons: tuple[str, ...] = ()
-
-
-class Load(Protocol):
-    """Greenlight's own load driver."""
-
-    async def run(self, plan: LoadPlan) -> LoadSummary:
-        """Run the scenario to its end; samples are kept by the run, the summary is returned."""
-
-
-@dataclass(frozen=True, slots=True)
 class RedisCounters:
     """Counters of a Redis at one moment. ``lookups`` counts data commands, not PING, INFO, AUTH and such."""
 
@@ -324,6 +269,27 @@ class Metrics(Protocol):
     async def scrape(self) -> Scrape:
         """Read the page. Never raises for what the service does."""
 
+    async def requests(self) -> float:
+        """The service's own count of business requests: the declared counter, summed over its series.
+
+        Raises InstrumentFailure where none is declared (``health.requests``) or it cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """Resident memory of the service now, and where it was read (``process`` or ``metrics``)."""
+
+    resident_bytes: float
+    source: Literal["process", "metrics"]
+
+
+class Memory(Protocol):
+    """Reads the service's memory: of its process tree on this host, else from its metrics."""
+
+    async def read(self) -> MemoryReading:
+        """Raises InstrumentFailure where neither can be read."""
+
 
 class Faults(Protocol):
     """Levers. Whatever happens, what was broken is restored."""
@@ -340,11 +306,10 @@ class Profile:
     """How long to measure. ``quick`` is for a developer, ``standard`` for a release, ``deep`` for a night."""
 
     name: Literal["quick", "standard", "deep"]
-    scenario_s: float
-    min_requests: int
     samples: int
     outage_s: float
     deadline_factor: float
+    scenarios: Mapping[str, Scenario]
 
 
 class Instruments(Protocol):
@@ -362,7 +327,9 @@ class Instruments(Protocol):
     processes: Processes
     openapi: OpenApi
     metrics: Metrics
+    memory: Memory
     faults: Faults
+    statistics: Statistics
 
     def say(self, text: str) -> None:
         """Tell whoever watches the run what happens now."""

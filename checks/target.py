@@ -180,11 +180,15 @@ class Ask(Call):
 class Stream(Call):
     """``[stream]``: the streaming request; where the token text is, and what ends the stream.
 
-    ``token`` is a path into an event's JSON data ("" or absent: the data is the text itself). The stream
-    ends with an event named ``end_event``, or whose data is ``end_data``, or at a JSON path that is there.
+    ``token`` is a path into an event's JSON data ("" or absent: the data is the text itself), ``reasoning``
+    one to text that comes before the answer, ``token_count`` one to the number of tokens of the whole answer.
+    The stream ends with an event named ``end_event``, or whose data is ``end_data``, or at a JSON path that
+    is there.
     """
 
     token: str | None = None
+    reasoning: str | None = None
+    token_count: str | None = None
     end_event: str | None = None
     end_data: str | None = None
     end_json: str | None = None
@@ -221,6 +225,13 @@ def _json_or_none(text: str) -> object:
         return None
 
 
+class RequestCounter(Table):
+    """``[health.requests]``: the service's own count of business requests, a ``metric`` with ``labels``."""
+
+    metric: str
+    labels: dict[str, str] = {}
+
+
 class Health(Table):
     """``[health]``: health, readiness and metrics routes, and where an instance or build id is."""
 
@@ -231,6 +242,7 @@ class Health(Table):
     healthy: Marker | None = None
     instance: Marker | None = None
     rolling_deploy: bool = False
+    requests: RequestCounter | None = None
 
 
 class Prompts(Table):
@@ -261,6 +273,9 @@ class Objectives(Table):
     cache_speedup: float | None = Field(default=None, gt=1)
     calls_avoided_ratio: float | None = Field(default=None, gt=0, le=1)
     answer_within_s: float | None = Field(default=None, gt=0)
+    peak_per_s: float | None = Field(default=None, gt=0, le=10_000)
+    memory_bytes: float | None = Field(default=None, gt=0)
+    recovery_s: float | None = Field(default=None, gt=0)
 
 
 class Redis(Table):

@@ -18,7 +18,7 @@ from checks import LoadedCheck, all_checks
 from checks.contract import InstrumentFailure, Outcome, Profile
 from checks.target import Target
 
-QUICK = Profile("quick", 1, 1, 1, 1, 1)
+QUICK = Profile("quick", samples=1, outage_s=1, deadline_factor=1, scenarios={})
 TARGET = Target(url="http://127.0.0.1:1")
 RUBRIC = Rubric.model_validate(
     {

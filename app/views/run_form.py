@@ -152,12 +152,8 @@ def _family_words(inside: Sequence[LoadedCheck], picked: Sequence[LoadedCheck], 
 
 
 def expected_s(checks: Sequence[LoadedCheck], profile: Profile) -> float:
-    """About how long ``checks`` take. Only load and fault checks grow with the profile."""
-    growing = (Kind.LOAD, Kind.FAULT)
-    return sum(
-        check.about.typical_s * (profile.deadline_factor if check.about.kind in growing else 1)
-        for check in checks
-    )
+    """About how long ``checks`` take."""
+    return sum(check.about.takes_in(profile) for check in checks)
 
 
 def _summary(checks: Sequence[LoadedCheck], profile: Profile) -> str:

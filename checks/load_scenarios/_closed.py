@@ -23,9 +23,6 @@ from checks.contract import (
     wilson_interval,
 )
 
-DISTINCT = 10  # questions in the mix, as in the team's load suite
-THINK_TIME_MS = 100.0  # short: simulated users are there to load the service, not to rest
-CLEAN_REQUESTS = 73  # the fewest without a failure whose 95 % Wilson interval lies above 95 %: 19 x 1.96^2
 ATTEMPTS = 3  # a hiccup of this machine is measured again; a driver that cannot keep up will say so each time
 
 
@@ -77,31 +74,27 @@ class _Measure:
         return 0.0 if self.outcome is Outcome.FAIL else self.limit.share(self.value)
 
 
-async def run(
-    target: Target,
-    instruments: Instruments,
-    scenario: str,
-    users: int,
-    think_time_ms: float = THINK_TIME_MS,
-) -> Evidence:
-    """Drive the business route with ``users``. There is no warm-up: a first ask is a miss and counts.
+async def run(target: Target, instruments: Instruments, scenario: str) -> Evidence:
+    """Drive the business route as ``scenario`` of data/scenarios.toml says.
+
+    There is no warm-up: a first ask is a miss and counts.
 
     ``[ask]`` is driven even where only ``[stream]`` works, since it is what users have. A scenario that the
     driver itself calls invalid is driven again, with other questions.
     """
     if target.ask is None and target.stream is None:
         raise InstrumentFailure("No question is declared. Add `[ask]` to the target file.", missing="ask")
-    profile = instruments.profile
+    given = instruments.profile.scenarios[scenario]
     for attempt in range(1, ATTEMPTS + 1):
-        prompts = instruments.prompts.repeats(DISTINCT)
+        prompts = instruments.prompts.repeats(given.distinct)
         plan = LoadPlan(
             scenario,
-            users,
-            profile.scenario_s,
+            given.users,
+            given.duration_s,
             prompts,
             route="ask" if target.ask else "stream",
-            think_time_ms=think_time_ms,
-            min_requests=max(profile.min_requests, CLEAN_REQUESTS),
+            think_time_ms=given.think_time_ms,
+            min_requests=given.min_requests,
         )
         summary = await instruments.load.run(plan)
         if summary.validity != "invalid" or attempt == ATTEMPTS:
@@ -109,7 +102,7 @@ async def run(
         instruments.say(f"{scenario} is measured again. {' '.join(summary.validity_reasons)}")
     curl = instruments.questions.curl(prompts[0], route=plan.route)
     timed = f"{curl} -o /dev/null -w '%{{http_code}} %{{time_total}} s\\n'"
-    line = f"for user in $(seq {users}); do (for i in 1 2 3 4 5; do {timed}; done) & done; wait"
+    line = f"for user in $(seq {given.users}); do (for i in 1 2 3 4 5; do {timed}; done) & done; wait"
     return Evidence(summary, line)
 
 

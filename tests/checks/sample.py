@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import uvloop
 
-from app import rubric, targets
+from app import profiles, rubric, targets
 from app.engine import Engine, Measured, Watcher
 from app.instruments.faults.ledger import Ledger
 from app.instruments.policy import Policy
@@ -21,7 +21,15 @@ from checks.contract import Finding, Profile
 from tests.checks import scripted
 
 # Shorter than any profile: enough for a judgement, not for a score.
-BRIEF = Profile("quick", scenario_s=2.5, min_requests=20, samples=20, outage_s=1.5, deadline_factor=1)
+QUICK = profiles.named("quick")
+BRIEF = replace(
+    QUICK,
+    outage_s=1.5,
+    scenarios={
+        name: replace(scenario, duration_s=0.42 * scenario.duration_s)
+        for name, scenario in QUICK.scenarios.items()
+    },
+)
 
 
 @dataclass

@@ -12,13 +12,14 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from types import ModuleType
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from app import profiles
 from checks import LoadedCheck, all_checks
 from checks.contract import (
     Answer,
@@ -43,7 +44,16 @@ from checks.contract import (
 
 Route = Literal["ask", "stream"]
 NAMES = ("http", "sse", "questions", "load", "redis", "upstream", "processes", "openapi", "metrics", "faults")
-TINY = Profile("quick", scenario_s=0.2, min_requests=5, samples=20, outage_s=0.05, deadline_factor=1)
+TINY = Profile(
+    "quick",
+    samples=20,
+    outage_s=0.05,
+    deadline_factor=1,
+    scenarios={
+        name: replace(scenario, duration_s=0.2, min_requests=5, warmup_s=0)
+        for name, scenario in profiles.named("quick").scenarios.items()
+    },
+)
 
 
 def a_target(**changes: Any) -> Target:

@@ -21,7 +21,7 @@ from checks.contract import Check, InstrumentFailure, Kind, LoadPlan, Profile, R
 from tests.instruments.faults.proxies import proxied
 from tests.instruments.servers import Scripted, Visit, scripted
 
-QUICK = Profile("quick", 1, 5, 5, 1, 1)
+QUICK = Profile("quick", samples=5, outage_s=1, deadline_factor=1, scenarios={})
 ASK = {"path": "/chat", "body": {"q": "{prompt}"}, "answer": "a"}
 LEVER = {"kind": "command", "break": ["true"], "restore": ["true"]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from app.instruments.faults.ledger import Ledger
 from app.instruments.policy import Policy
 from app.instruments.toolbox import Hooks, Toolbox
 from checks import all_checks
-from checks.contract import Finding, InstrumentFailure, Outcome, Profile
+from checks.contract import Finding, InstrumentFailure, Outcome
 from tests.checks import scripted
+from tests.checks.sample import BRIEF as SHORT
 from tests.services.running import Service
 
-BRIEF = Profile("quick", scenario_s=2, min_requests=20, samples=20, outage_s=1, deadline_factor=1)
+BRIEF = replace(SHORT, outage_s=1)
 MISSING = {
     "cache.reachable": "redis.url",
     "cache.outage_fallback": "levers.cache",

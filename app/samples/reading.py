@@ -1,0 +1,90 @@
+"""Reads sample files, whole ones and those of a scenario that was killed, as NumPy columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.errors import UserError
+from app.samples.columns import ROW_GROUP_ROWS
+from app.samples.writing import part_of, read_part
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+class SamplesError(UserError):
+    """A sample file cannot be read; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """The samples of one scenario. ``partial`` where it was killed before its end.
+
+    Columns come as NumPy arrays: numbers with NaN where there is nothing, ``failure`` as text ("" for an
+    answered request), ``cached`` as 1, 0 or -1 (could not be read).
+    """
+
+    path: Path
+    about: Mapping[str, str]
+    partial: bool
+
+    def batches(self, *names: str) -> Iterator[Columns]:
+        """The columns named, piece by piece, so that memory stays bounded. Raises SamplesError."""
+        try:
+            for batch in _batches(self.path, names, partial=self.partial):
+                yield {name: _numpy(name, batch.column(name)) for name in names}
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise _unreadable(self.path, error) from error
+
+    def columns(self, *names: str) -> Columns:
+        """The columns named, whole. Raises SamplesError."""
+        pieces = list(self.batches(*names))
+        return {
+            name: np.concatenate([piece[name] for piece in pieces]) if pieces else np.empty(0)
+            for name in names
+        }
+
+
+def open_samples(path: Path) -> SampleFile:
+    """The samples at ``path``, or what is there of them. Raises SamplesError where there is nothing."""
+    part = part_of(path)
+    partial = not path.exists() and part.exists()
+    try:
+        if partial:
+            with pa.OSFile(str(part), "rb") as file:
+                schema = pa.ipc.open_stream(file).schema
+        else:
+            schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException, EOFError) as error:
+        raise _unreadable(path, error) from error
+    about = {key.decode(): value.decode("utf-8", "replace") for key, value in (schema.metadata or {}).items()}
+    return SampleFile(part if partial else path, about, partial)
+
+
+def _batches(path: Path, names: tuple[str, ...], *, partial: bool) -> Iterator[pa.RecordBatch]:
+    if partial:
+        yield from read_part(path)
+        return
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(names))
+
+
+def _numpy(name: str, column: pa.Array) -> NDArray[Any]:
+    if name == "failure":
+        return np.asarray(column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False), dtype="U16")
+    if name == "cached":
+        column = column.cast(pa.int8()).fill_null(-1)
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _unreadable(path: Path, error: Exception) -> SamplesError:
+    why = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+    return SamplesError(f"The samples {path} cannot be read: {why}. Run the scenario again.")

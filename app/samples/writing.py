@@ -1,0 +1,87 @@
+"""Writes samples: an Arrow stream that can be read after a crash, and Parquet once the scenario has ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.samples.columns import ROW_GROUP_ROWS, SCHEMA
+
+PART = ".part"  # behind the name of a file whose scenario has not ended
+
+
+def part_of(path: Path) -> Path:
+    """Where the samples of ``path`` stand while its scenario runs, and after it was killed."""
+    return path.with_name(path.name + PART)
+
+
+class SampleWriter:
+    """Appends batches of SCHEMA to ``path``'s part; ``finish`` makes the Parquet file of it.
+
+    ``about`` (scenario, model, users ...) is the file's metadata. Raises OSError.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._part = part_of(path)
+        self._file = pa.OSFile(str(self._part), "wb")
+        options = pa.ipc.IpcWriteOptions(compression="lz4", emit_dictionary_deltas=True)
+        self._writer = pa.ipc.new_stream(self._file, SCHEMA.with_metadata(dict(about)), options=options)
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Write one batch; from then on a crash does not lose it."""
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        """Close the part and leave it, as after a crash."""
+        self._writer.close()
+        self._file.close()
+
+    def finish(self, about: Mapping[str, str] | None = None) -> Path:
+        """Turn the part into the Parquet file and remove it. ``about`` is added to its metadata."""
+        self.close()
+        write_parquet(self._path, read_part(self._part), about or {})
+        self._part.unlink()
+        return self._path
+
+
+def read_part(part: Path) -> Iterator[pa.RecordBatch]:
+    """The whole batches of a part, which may end anywhere. Raises OSError."""
+    with pa.OSFile(str(part), "rb") as file:
+        try:
+            reader = pa.ipc.open_stream(file)
+            yield from reader
+        except (pa.ArrowInvalid, EOFError):  # cut off where its writer was killed
+            return
+
+
+def write_parquet(path: Path, batches: Iterable[pa.RecordBatch], about: Mapping[str, str]) -> None:
+    """Write ``batches`` as Parquet with full row groups; the file appears whole. Memory is one row group."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    writer: pq.ParquetWriter | None = None
+    kept: list[pa.RecordBatch] = []
+    rows = 0
+    try:
+        for batch in batches:
+            if writer is None:
+                known = {key.decode(): value.decode() for key, value in (batch.schema.metadata or {}).items()}
+                schema = SCHEMA.with_metadata(known | dict(about))
+                writer = pq.ParquetWriter(unfinished, schema, compression="zstd")
+            kept.append(batch)
+            rows += batch.num_rows
+            if rows >= ROW_GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(kept).unify_dictionaries().combine_chunks())
+                kept, rows = [], 0
+        if writer is None:
+            writer = pq.ParquetWriter(unfinished, SCHEMA.with_metadata(dict(about)), compression="zstd")
+        if kept:
+            writer.write_table(pa.Table.from_batches(kept).unify_dictionaries().combine_chunks())
+    finally:
+        if writer is not None:
+            writer.close()
+    unfinished.replace(path)
