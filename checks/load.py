@@ -61,6 +61,8 @@ class LoadPlan:
 
     Questions come from ``prompts`` at random, each as likely as the other or, with ``zipf_exponent``, the
     earlier in the list the likelier; a ``fresh_share`` of them has never been seen.
+
+    A closed run is also summed up in ``parts`` stretches of equal length, which are its steps.
     """
 
     scenario: str
@@ -78,6 +80,7 @@ class LoadPlan:
     spacing: Literal["poisson", "even"] = "poisson"
     stop: StopRule | None = None
     goal: Goal | None = None
+    parts: int = 0
 
     @property
     def model(self) -> Literal["closed", "open"]:
@@ -96,7 +99,7 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class LoadStep:
-    """One stage of an open run. Requests belong to the stage in which they were meant to be sent.
+    """One stage of an open run, or one part of a closed one. Requests belong to where they were meant to start.
 
     ``shed`` counts refusals with 429 or 503, ``timed_out`` requests without an answer in time; both are part
     of ``failed``. ``answered_per_s`` is over the stage's own duration.
