@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
 from time import perf_counter
 from typing import NamedTuple
 
@@ -16,7 +17,10 @@ from checks.contract import Failure, FailureKind
 from checks.target import Ask, Marker, Stream, at_path
 
 KEPT_BYTES = 16 * 1024  # of a wrong body; it is cut to an example only after secrets in it are hidden
+MAX_STATED_TOKENS = 10_000_000  # no answer has more; a larger number is a mistake or a trick
 STREAM_STATUSES = range(200, 300)
+JSON_SPACE = " \t\n\r"
+_read_json = json.JSONDecoder().raw_decode  # json.loads takes twice as long for an event of some 200 bytes
 
 
 class Verdict(NamedTuple):
@@ -26,11 +30,29 @@ class Verdict(NamedTuple):
     cached: Cached
 
 
-class AnswerReader:
-    """Reads whole bodies. JSON is parsed only where an answer path or a marker asks for it."""
+class Times:
+    """When the parts of one reply came, as ``perf_counter``; 0.0 where a part did not come.
 
-    ended_at = 0.0
+    ``first_event_at``   the first event of a stream, whatever is in it
+    ``first_token_at``   the first event with text, be it reasoning or answer
+    ``first_answer_at``  the first event with text of the answer
+    ``ended_at``         the declared end of the stream
+    ``chunk_times``      every event with text; more than ``tokens`` may say, or fewer
+    ``tokens``           what the stream itself states, else the number of events with text
+
+    An answer that is no stream has none of them.
+    """
+
+    first_event_at = 0.0
     first_token_at = 0.0
+    first_answer_at = 0.0
+    ended_at = 0.0
+    tokens = 0
+    chunk_times: Sequence[float] = ()
+
+
+class AnswerReader(Times):
+    """Reads whole bodies. JSON is parsed only where an answer path or a marker asks for it."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -62,19 +84,29 @@ class AnswerReader:
         return Verdict(None, _cached(self._marker, headers, document))
 
 
-class StreamReader:
-    """Reads event streams as they come. ``first_token_at`` is when the first text came, no mere event."""
+class StreamReader(Times):
+    """Reads event streams as they come, and notes when.
+
+    Events that come in one piece came at the same time: the clock is read once a piece, before it is parsed.
+    White space before the first visible character is no text; after that it is.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._marker = stream.cached
-        self._declares_end = bool(stream.end_event or stream.end_data or stream.end_json)
+        marked_at = stream.cached.json_path if stream.cached else None
+        paths = (stream.token or None, stream.reasoning, stream.token_count, stream.end_json, marked_at)
+        self._in_json = any(path is not None for path in paths)
+        ends = (stream.end_event, stream.end_data, stream.end_json)
+        self._declares_end = any(end is not None for end in ends)
         self.begin({})
 
     def begin(self, headers: RawHeaders) -> None:
         """Forget the last stream; the encoding is looked up in ``headers`` when the body begins."""
-        self.ended_at = 0.0
-        self.first_token_at = 0.0
+        self.first_event_at = self.first_token_at = self.first_answer_at = self.ended_at = 0.0
+        self.chunk_times: list[float] = []  # anew: whoever keeps the last stream's has them for good
+        self.tokens = 0
+        self._tokens_stated = False
         self._headers = headers
         self._inflate: Inflate | None = None
         self._decoded_bytes = 0
@@ -84,44 +116,84 @@ class StreamReader:
 
     def feed(self, piece: bytes) -> None:
         """Take a piece of the body. Raises ReplyError for a bound that is passed and a broken encoding."""
+        now = perf_counter()
         if not self._decoded_bytes and self._inflate is None:
             self._inflate = _inflater(self._headers)
         if self._inflate is None:
-            self._take(piece)
+            self._take(piece, now)
             return
         try:
             for plain in self._inflate.pieces(piece):
-                self._take(plain)
+                self._take(plain, now)
         except zlib.error as error:
             raise ReplyError(FailureKind.PROTOCOL, f"its Content-Encoding is broken: {error}") from error
 
-    def _take(self, piece: bytes) -> None:
+    def _take(self, piece: bytes, now: float) -> None:
         self._decoded_bytes += len(piece)
         if self._decoded_bytes > MAX_REPLY_BYTES:
             raise ReplyError(
                 FailureKind.TOO_LARGE, f"the stream is larger than {MAX_REPLY_BYTES // 1024} KiB"
             )
-        if len(self._start) < KEPT_BYTES:
+        if not self.first_token_at and len(self._start) < KEPT_BYTES:
             self._start += piece[: KEPT_BYTES - len(self._start)]
         try:
             for name, data in self._parser.feed(piece):
-                self._event(name, data)
+                self._event(name, data, now)
         except TooLargeError as error:
             raise ReplyError(FailureKind.TOO_LARGE, str(error)) from error
 
-    def _event(self, name: str, data: str) -> None:
-        if not self.first_token_at and self._stream.text(name, data).strip():
-            self.first_token_at = perf_counter()
-        if not self.ended_at and self._stream.ends(name, data):
-            self.ended_at = perf_counter()
-        self._marks.see(data)
+    def _event(self, name: str, data: str, now: float) -> None:
+        if not self.first_event_at:
+            self.first_event_at = now
+        document = _parsed(data) if self._in_json else None
+        if self._stream.token_count is not None:
+            self._count(at_path(document, self._stream.token_count))
+        self._marks.see(document)
+        if self.ended_at:
+            return
+        if self._declares_end and self._ends(name, data, document):
+            self.ended_at = now
+        else:
+            self._text(data, document, now)
+
+    def _ends(self, name: str, data: str, document: object) -> bool:
+        """What ``Stream.ends`` says, for data that is parsed already."""
+        stream = self._stream
+        if name == stream.end_event or (stream.end_data is not None and data.strip() == stream.end_data):
+            return True
+        return stream.end_json is not None and at_path(document, stream.end_json) is not None
+
+    def _text(self, data: str, document: object, now: float) -> None:
+        answer = at_path(document, self._stream.token) if self._stream.token else data
+        if not isinstance(answer, str):
+            answer = ""
+        is_answer = self._is_text(answer)
+        if not is_answer:
+            thought = at_path(document, self._stream.reasoning) if self._stream.reasoning else None
+            if not (isinstance(thought, str) and self._is_text(thought)):
+                return
+        self.chunk_times.append(now)
+        if not self._tokens_stated:
+            self.tokens += 1
+        if not self.first_token_at:
+            self.first_token_at = now
+        if is_answer and not self.first_answer_at and answer.strip():
+            self.first_answer_at = now
+
+    def _is_text(self, text: str) -> bool:
+        return bool(text if self.first_token_at else text.strip())
+
+    def _count(self, stated: object) -> None:
+        if type(stated) is int and 0 < stated <= MAX_STATED_TOKENS:
+            self.tokens, self._tokens_stated = stated, True
 
     def verdict(self, status: int, headers: RawHeaders) -> Verdict:
         """Judge the complete stream."""
         if status not in STREAM_STATUSES:
             return _failed(_bad_status(status, headers, self._start))
-        if not self.first_token_at:
-            words = f"a stream without a token, {_beginning(self._start)}"
+        if not self.first_answer_at:
+            what = "a token of the answer" if self.first_token_at else "a token"
+            words = f"a stream without {what}, {_beginning(self._start)}"
             return _failed(Failure(FailureKind.WRONG_BODY, words))
         if self._declares_end and not self.ended_at:
             return _failed(Failure(FailureKind.WRONG_BODY, "a stream that closed before its declared end"))
@@ -135,11 +207,10 @@ class _EventMarks:
         self._marker = marker
         self._found = self._shown = False
 
-    def see(self, data: str) -> None:
+    def see(self, document: object) -> None:
         marker = self._marker
         if marker is None or marker.json_path is None or self._shown:
             return
-        document = _parsed(data)
         if at_path(document, marker.json_path) is not None:
             self._found = True
             self._shown = marker.shown({}, document)
@@ -204,11 +275,15 @@ def _document(body: bytes, headers: RawHeaders) -> object:
     return document
 
 
-def _parsed(text: str | bytes) -> object:
+def _parsed(data: str | bytes) -> object:
     try:
-        return json.loads(text)
+        if isinstance(data, bytes):
+            return json.loads(data)
+        text = data.strip(JSON_SPACE)
+        document, end = _read_json(text)
     except (ValueError, RecursionError):
         return None
+    return document if end == len(text) else None
 
 
 def _inflater(headers: RawHeaders) -> Inflate | None:
