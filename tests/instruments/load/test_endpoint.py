@@ -6,12 +6,12 @@ import asyncio
 import errno
 import os
 import resource
-import shutil
 import ssl
 import subprocess
 import sys
 from contextlib import asynccontextmanager
 
+import psutil
 import pytest
 import uvloop
 
@@ -19,20 +19,6 @@ from app.instruments.load.endpoint import Endpoint, own_limit
 from app.instruments.origins import Origin
 from tests.instruments.load.loads import GOOD, a_target, answers, load
 from tests.instruments.servers import free_port, scripted
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that signs itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
-    )
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return folder
 
 
 @asynccontextmanager
@@ -75,6 +61,31 @@ def test_a_certificate_that_nobody_vouches_for_is_a_failure_of_kind_tls(certific
     summary = uvloop.run(main())
     assert summary.failures == {"tls": summary.total_requests}
     assert "certificate" in summary.failure_examples["tls"]
+
+
+def test_a_certificate_for_another_name_is_a_failure_of_kind_tls(certified):
+    folder = certified("DNS:other.example")
+
+    async def main():
+        trusting = ssl.create_default_context(cafile=folder / "cert.pem")
+        async with encrypted(folder) as url:
+            return (await load(a_target(url), users=1, driver={"tls": trusting})).summary
+
+    summary = uvloop.run(main())
+    assert summary.failures == {"tls": summary.total_requests}
+    assert "127.0.0.1" in summary.failure_examples["tls"]
+
+
+def test_a_server_that_never_shakes_hands_times_out_and_leaves_no_socket(certificate):
+    async def main():
+        async with scripted(answers()) as server:  # waits for a head that never ends
+            told = await load(a_target(f"https://127.0.0.1:{server.port}"), users=2, timeout_s=0.4)
+            await asyncio.sleep(0.05)
+            return told.summary, psutil.Process().net_connections("tcp"), server.port
+
+    summary, sockets, port = uvloop.run(main())
+    assert summary.failures == {"timeout": summary.total_requests}
+    assert not [socket for socket in sockets if socket.raddr and socket.raddr.port == port]
 
 
 def test_plain_http_where_tls_is_expected_is_a_failure_of_kind_tls():
