@@ -28,6 +28,7 @@ pages = [
     st.Page(frame.PORTFOLIO, title="Portfolio", url_path="portfolio"),
     st.Page(frame.OVERVIEW, title="Overview", url_path="overview"),
     st.Page(frame.RUN, title="Run", url_path="run"),
+    st.Page(frame.LOAD_RESULTS, title="Load results", url_path="load"),
     st.Page(frame.HISTORY, title="History", url_path="history"),
     st.Page(frame.CHECK, title="Check", url_path="check"),
     st.Page(frame.SAMPLE, title="Sample", url_path="sample"),

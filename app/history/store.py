@@ -80,6 +80,20 @@ class Store:
         with Session(self.engine) as session:
             return tuple(LoadResult.model_validate(record) for record in session.scalars(query))
 
+    def load_scenarios(self, target: str) -> dict[int, tuple[str, ...]]:
+        """The scenarios that each run of a target has measured; runs without any are left out."""
+        query = (
+            select(LoadResultRow.run_id, LoadResultRow.scenario)
+            .join(RunRow, RunRow.id == LoadResultRow.run_id)
+            .where(RunRow.target == target)
+            .order_by(LoadResultRow.id)
+        )
+        found: dict[int, tuple[str, ...]] = {}
+        with Session(self.engine) as session:
+            for run_id, scenario in session.execute(query):
+                found[run_id] = (*found.get(run_id, ()), scenario)
+        return found
+
     def snapshot(self, run_id: int) -> Snapshot | None:
         """A whole run; its scorecard is None until, and unless, it finished."""
         info = self.run(run_id)

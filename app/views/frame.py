@@ -19,6 +19,7 @@ STATIC = Path(__file__).parents[2] / "static"
 VIEWS = "app/views"
 HOME, PORTFOLIO = f"{VIEWS}/home.py", f"{VIEWS}/portfolio.py"
 OVERVIEW, RUN, HISTORY = f"{VIEWS}/overview.py", f"{VIEWS}/run.py", f"{VIEWS}/history.py"
+LOAD_RESULTS = f"{VIEWS}/load_results.py"
 CHECK, SAMPLE = f"{VIEWS}/check.py", f"{VIEWS}/sample.py"
 TICK_S = 1.0
 
@@ -102,6 +103,8 @@ def sidebar(here: str, scope: Scope | None) -> None:
                 _switcher(scope, names)
                 _nav(OVERVIEW, "Overview", "speed", here in ("overview", "check"), scope.query)
                 _nav(RUN, "Run", "play_circle", here == "run", scope.without_run().query)
+                loads = ("Load results", "monitoring", here == "load_results")
+                _nav(LOAD_RESULTS, *loads, scope.query)
                 _nav(HISTORY, "History", "history", here == "history", scope.without_run().query)
             st.html('<p class="gl-setup">Set up</p>')
             _nav(SAMPLE, "Sample", "science", here == "sample", {})
@@ -110,7 +113,7 @@ def sidebar(here: str, scope: Scope | None) -> None:
 
 
 def _nav(page: str, label: str, icon: str, here: bool, query: Mapping[str, str]) -> None:
-    with st.container(key=f"{'here' if here else 'nav'}_{label.lower()}"):
+    with st.container(key=f"{'here' if here else 'nav'}_{label.lower().replace(' ', '_')}"):
         st.page_link(page, label=label, icon=f":material/{icon}:", query_params=dict(query), width="stretch")
 
 

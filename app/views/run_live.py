@@ -56,6 +56,11 @@ class Progress:
         return [event.data for event in self.events if event.kind == "load" and event.seq > began.seq]
 
 
+def read(run: RunInfo) -> Progress:
+    """What the history knows of a run by now."""
+    return Progress(run, source.store().findings(run.run_id), source.events(run.run_id))
+
+
 @st.fragment(run_every=frame.TICK_S)
 def live(run_id: int) -> None:
     """The run, once a second; when it ends the page is drawn again once."""
@@ -63,12 +68,12 @@ def live(run_id: int) -> None:
     run = source.store().run(run_id)
     if run is None or run.state is not RunState.RUNNING:
         st.rerun()
-    progress = Progress(run, source.store().findings(run_id), source.events(run_id))
+    progress = read(run)
     with frame.card("progress"):
         st.html(_progress(progress))
     left, right = st.columns([1.92, 1], gap="small")
     with left, frame.card("current"):
-        _current(progress)
+        current(progress)
     with right, frame.card("events"):
         st.html(_events(progress))
     left, right = st.columns([1.92, 1], gap="small")
@@ -80,7 +85,7 @@ def live(run_id: int) -> None:
 
 def finished(run: RunInfo) -> None:
     """What a run that has ended left behind."""
-    progress = Progress(run, source.store().findings(run.run_id), source.events(run.run_id))
+    progress = read(run)
     if progress.findings:
         with frame.card("progress"):
             st.html(_progress(progress))
@@ -171,7 +176,8 @@ def _left_s(progress: Progress) -> float:
     return total - min(spent, expected_s([catalogue[now.check]], profile))
 
 
-def _current(progress: Progress) -> None:
+def current(progress: Progress) -> None:
+    """The check that runs just now; a load scenario with its figures and a chart of each second."""
     now = progress.current
     loaded = source.catalogue().get(now.check or "") if now else None
     if now is None:
@@ -258,6 +264,9 @@ def _figures(progress: Progress, loaded: LoadedCheck | None, seconds: Sequence[d
         ("p95", _value(_ms(last.get("p95_ms")), f"of {sent}")),
         ("Throughput", _value(f"{last['answered']}/s", plural(failed, "error"))),
     ]
+    if last.get("model") == "open":
+        dropped = f"{last.get('dropped') or 0:,} dropped"
+        pairs.append(("Due", _value(show(last.get("offered_per_s") or 0.0, "per_s"), dropped)))
     return marks.facts(pairs, "gl-live")
 
 

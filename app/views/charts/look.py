@@ -25,6 +25,8 @@ class Palette:
     axis: str
     green: str
     shade: str
+    good_ink: str
+    bad_ink: str
     fills: dict[str, str]
     strength: float
 
@@ -42,6 +44,8 @@ LIGHT = Palette(
     axis="#C9CFD4",
     green="#00805D",
     shade="#EEF0F2",
+    good_ink="#005E94",
+    bad_ink="#B34700",
     fills={
         "pass": "#0072B2",
         "cond": "#3A9BD9",
@@ -63,6 +67,8 @@ DARK = Palette(
     axis="#3A434A",
     green="#35B892",
     shade="#1D2327",
+    good_ink="#62BAEC",
+    bad_ink="#FF8D4D",
     fills={
         "pass": "#2E93D1",
         "cond": "#56B4E9",
