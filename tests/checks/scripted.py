@@ -20,6 +20,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from app import profiles
+from app.statistics.for_checks import RunStatistics
 from checks import LoadedCheck, all_checks
 from checks.contract import (
     Answer,
@@ -296,6 +297,7 @@ class ScriptedInstruments:
         self.profile = profile
         self.random = Random(seed)
         self.prompts = given.pop("prompts", None) or ScriptedPrompts()
+        self.statistics = RunStatistics()
         self.said: list[str] = []
         unknown = set(given) - set(NAMES)
         assert not unknown, f"no instruments are named {unknown}"

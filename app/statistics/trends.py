@@ -1,0 +1,101 @@
+"""A straight line through points in time, with an interval for its slope, that outliers do not move.
+
+The slope is the median of the slopes of all pairs of points (Theil 1950, Sen 1968), its interval the order
+statistics of those slopes between which Kendall's statistic leaves it (``scipy.stats.theilslopes``).
+
+That interval supposes independent points. Memory moves in steps and latency in spells, so points near in time
+are alike: the variance of Kendall's statistic grows by ``(1 + r) / (1 - r)``, ``r`` the correlation of each
+residual with the next (Bayley and Hammersley 1946; for Kendall's statistic Hamed and Rao 1998). One step in
+the middle of a run is then no trend, a stair of many is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.statistics.intervals import Interval, normal_quantile
+from checks.load import Trend
+
+Floats = NDArray[np.float64]
+FEWEST = 10
+MOST = 60  # points whose pairs are formed: of more, neighbours are put together by their median, so that they
+# are less alike and a leak of many small steps still stands out from chance
+MOST_ALIKE = 0.95  # a correlation above it cannot be told from 1 by sixty points
+S_PER_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``value = level + slope * time``, with the 95 % interval of the slope."""
+
+    slope: float
+    interval: Interval
+    level: float
+
+    def at(self, time: float) -> float:
+        """The line's value at ``time``."""
+        return self.level + self.slope * time
+
+    @property
+    def rises_or_falls(self) -> bool:
+        """Whether the slope is more than chance: its interval leaves 0 out."""
+        return self.interval[0] > 0 or self.interval[1] < 0
+
+
+def trend(points: Sequence[tuple[float, float]]) -> Trend | None:
+    """The trend of (time in s, value) points; None for fewer than ten, or all at one time.
+
+    Points with NaN or infinity are left out. Raises nothing.
+    """
+    given = np.asarray(points, np.float64).reshape(-1, 2)
+    given = given[np.isfinite(given).all(axis=1)]
+    given = given[np.argsort(given[:, 0], kind="stable")]
+    if len(given) < FEWEST or given[0, 0] == given[-1, 0]:
+        return None
+    found = line_through(*_thinned(given[:, 0], given[:, 1]))
+    first_s, last_s = float(given[0, 0]), float(given[-1, 0])
+    return Trend(
+        per_hour=found.slope * S_PER_HOUR,
+        interval=(found.interval[0] * S_PER_HOUR, found.interval[1] * S_PER_HOUR),
+        start=found.at(first_s),
+        end=found.at(last_s),
+        span_s=last_s - first_s,
+        points=len(given),
+    )
+
+
+def line_through(times: Floats, values: Floats) -> Line:
+    """The Theil-Sen line, its interval widened for autocorrelation. Raises ValueError below two times."""
+    from scipy.stats import theilslopes  # noqa: PLC0415 - SciPy loads slowly, and the command line reaches this
+
+    plain = theilslopes(values, times)
+    alike = _alike(values - plain.slope * times)
+    wider = normal_quantile(0.95) * math.sqrt((1 + alike) / (1 - alike))
+    found = theilslopes(values, times, alpha=2 * NormalDist().cdf(-wider))
+    return Line(
+        float(found.slope),
+        (float(found.low_slope), float(found.high_slope)),
+        float(np.median(values - found.slope * times)),
+    )
+
+
+def _alike(residuals: Floats) -> float:
+    """The correlation of each residual with the next, 0 where there is none or they alternate."""
+    centred = residuals - residuals.mean()
+    spread = float(centred @ centred)
+    return min(max(float(centred[1:] @ centred[:-1]) / spread, 0.0), MOST_ALIKE) if spread > 0 else 0.0
+
+
+def _thinned(times: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """At most ``MOST`` points: medians of neighbours, as many of each as of the other."""
+    if len(times) <= MOST:
+        return times, values
+    groups = np.array_split(np.arange(len(times)), MOST)
+    middles = [(np.median(times[group]), np.median(values[group])) for group in groups]
+    return np.array([time for time, _ in middles]), np.array([value for _, value in middles])
