@@ -33,6 +33,7 @@ from app.instruments.sse import SseReader
 from app.instruments.upstream import UpstreamMeter
 from app.instruments.wire import Wire
 from app.records import LoadResult
+from app.statistics.for_checks import RunStatistics
 from checks import LoadedCheck
 from checks.contract import InstrumentFailure, Instruments, Kind, Profile, Target
 
@@ -99,6 +100,7 @@ class Bench:
         self.profile = profile
         self.random = random
         self.prompts = prompts
+        self.statistics = RunStatistics()
         self.say = say
         self._tools = tools
 
