@@ -78,11 +78,43 @@ def _batches(path: Path, names: tuple[str, ...], *, partial: bool) -> Iterator[p
 
 def _numpy(name: str, column: pa.Array) -> NDArray[Any]:
     if name == "failure":
-        return np.asarray(column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False), dtype="U16")
+        names = np.array(["", *column.dictionary.to_pylist()], dtype="U16")
+        return names[np.where(_there(column), _raw(column.indices) + 1, 0)]
     if name == "cached":
-        column = column.cast(pa.int8()).fill_null(-1)
-    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        bits = np.frombuffer(column.buffers()[1], np.uint8)
+        values = np.unpackbits(bits, bitorder="little")[column.offset :][: len(column)]
+        return np.where(_there(column), values.astype(np.int8), -1)
+    if name == "chunk_ms":
+        return _lists(column)
+    values = _raw(column)
+    return np.where(_there(column), values, np.nan) if column.null_count else values
+
+
+def _raw(column: pa.Array) -> NDArray[Any]:
+    """The values, whatever stands where there is none. By buffers: ``to_numpy`` imports pandas for a null."""
+    kind = np.dtype(column.type.to_pandas_dtype())
+    if not len(column):
+        return np.empty(0, kind)
+    values: NDArray[Any] = np.frombuffer(column.buffers()[1], kind)[column.offset :][: len(column)]
     return values
+
+
+def _there(column: pa.Array) -> NDArray[np.bool_]:
+    valid = column.buffers()[0]
+    if valid is None:
+        return np.ones(len(column), np.bool_)
+    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+    return bits[column.offset :][: len(column)].astype(np.bool_)
+
+
+def _lists(column: pa.Array) -> NDArray[Any]:
+    """An object array: a float array each, or None."""
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
+    values, there = _raw(column.values), _there(column)
+    found = np.empty(len(column), object)
+    for number in np.flatnonzero(there):
+        found[number] = values[offsets[number] : offsets[number + 1]]
+    return found
 
 
 def _unreadable(path: Path, error: Exception) -> SamplesError:

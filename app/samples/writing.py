@@ -19,6 +19,11 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + PART)
 
 
+def warmup_file(path: Path) -> Path:
+    """Where the samples of the warm-up stand, beside those of the measurement at ``path``."""
+    return path.with_name(f"{path.stem}.warmup{path.suffix}")
+
+
 class SampleWriter:
     """Appends batches of SCHEMA to ``path``'s part; ``finish`` makes the Parquet file of it.
 
@@ -28,10 +33,11 @@ class SampleWriter:
     def __init__(self, path: Path, about: Mapping[str, str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._about = dict(about)
         self._part = part_of(path)
         self._file = pa.OSFile(str(self._part), "wb")
         options = pa.ipc.IpcWriteOptions(compression="lz4", emit_dictionary_deltas=True)
-        self._writer = pa.ipc.new_stream(self._file, SCHEMA.with_metadata(dict(about)), options=options)
+        self._writer = pa.ipc.new_stream(self._file, SCHEMA.with_metadata(self._about), options=options)
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Write one batch; from then on a crash does not lose it."""
@@ -45,7 +51,7 @@ class SampleWriter:
     def finish(self, about: Mapping[str, str] | None = None) -> Path:
         """Turn the part into the Parquet file and remove it. ``about`` is added to its metadata."""
         self.close()
-        write_parquet(self._path, read_part(self._part), about or {})
+        write_parquet(self._path, read_part(self._part), self._about | dict(about or {}))
         self._part.unlink()
         return self._path
 
@@ -56,7 +62,7 @@ def read_part(part: Path) -> Iterator[pa.RecordBatch]:
         try:
             reader = pa.ipc.open_stream(file)
             yield from reader
-        except (pa.ArrowInvalid, EOFError):  # cut off where its writer was killed
+        except (pa.ArrowInvalid, OSError):  # cut off where its writer was killed
             return
 
 

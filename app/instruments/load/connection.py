@@ -1,22 +1,23 @@
-"""One HTTP/1.1 connection of one user, parsed by llhttp, with every bound that a hostile reply needs."""
+"""One HTTP/1.1 connection of one caller, parsed by llhttp, with every bound that a hostile reply needs."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Protocol, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from app.instruments.load.head import Head
 from checks.contract import Failure, FailureKind
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 4 << 20
 END_GRACE_S = 1.0
 
-RawHeaders = dict[bytes, bytes]
+RawHeaders = Mapping[bytes, bytes]
 
 
 class ReplyError(Exception):
@@ -43,12 +44,14 @@ class BodyReader(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """One exchange at a time. After the future of ``exchange`` is done, the fields say how it went.
+    """One exchange at a time. ``on_end`` is called when it is over; the fields then say how it went.
 
-    Times are of ``perf_counter``; ``first_byte_at`` is 0.0 when nothing came. Nothing here creates a task.
+    ``on_end`` gets None, or the fault of this program that ended it. Times are of ``perf_counter``;
+    ``first_byte_at`` is 0.0 when nothing came. Nothing here creates a task or a future, and a reply costs two
+    calls back from the parser: this is the path that every request of a load takes.
     """
 
-    def __init__(self, reader: BodyReader) -> None:
+    def __init__(self, reader: BodyReader, on_end: Callable[[Exception | None], None]) -> None:
         self.open = False
         self.deadline = 0.0
         self.status = 0
@@ -56,17 +59,17 @@ class Connection(asyncio.Protocol):
         self.first_byte_at = 0.0
         self.ended_at = 0.0
         self.failure: Failure | None = None
-        self.headers: RawHeaders = {}
+        self.headers = Head()
         self._reader = reader
-        self._waiter: asyncio.Future[None] | None = None
-        self._head_complete = self._complete = self._keep_alive = False
-        # The parser looks these up once. Methods of built-in types cost no Python frame per header or chunk.
-        self.on_header = self.headers.__setitem__
-        self.on_body = reader.feed
+        self._on_end = on_end
+        self._waiting = self._head_complete = self._complete = self._keep_alive = False
+        self._head_pieces = self.headers.pieces
+        self.on_body = reader.feed  # looked up by the parser once
         self._parser = HttpResponseParser(self)
+        self._feed = self._parser.feed_data
 
-    def exchange(self, request: bytes, deadline: float) -> asyncio.Future[None]:
-        """Send ``request``; the future is done when the reply is complete or has failed."""
+    def send(self, request: bytes, deadline: float) -> None:
+        """Send ``request``; ``on_end`` is called when the reply is complete or has failed."""
         self.headers.clear()
         self._reader.begin(self.headers)
         self.deadline = deadline
@@ -74,9 +77,8 @@ class Connection(asyncio.Protocol):
         self.first_byte_at = 0.0
         self.failure = None
         self._head_complete = self._complete = False
-        waiter = self._waiter = self._loop.create_future()
-        self._transport.write(request)
-        return waiter
+        self._waiting = True
+        self._write(request)
 
     def close(self) -> None:
         """Close at once, without flushing."""
@@ -86,11 +88,11 @@ class Connection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """End an exchange that is past its deadline. A stream whose end mark came is complete by then."""
-        if self._waiter is None or now < self.deadline:
+        if not self._waiting or now < self.deadline:
             return
         if self._reader.ended_at:
             self._keep_alive = False
-            self._finish()
+            self._finish(now)
         else:
             so_far = (
                 f"{self.received_bytes} bytes, but not the whole reply,"
@@ -104,27 +106,30 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready for the first exchange."""
         self._transport = cast("asyncio.Transport", transport)
-        self._loop = asyncio.get_running_loop()
+        self._write = self._transport.write
         self.open = True
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and end the exchange where it is complete, broken or too large."""
-        if self._waiter is None:
+        if not self._waiting:
             self.close()  # bytes that nobody asked for: the next reply could not be told from them
             return
+        now = perf_counter()
         if not self.received_bytes:
-            self.first_byte_at = perf_counter()
+            self.first_byte_at = now
         self.received_bytes += len(data)
+        if not self._head_complete:
+            self._head_pieces.append(data)
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(self._meaning(error))
             return
         if self._complete:
-            self._finish()
+            self._finish(now)
         elif self.received_bytes > MAX_REPLY_BYTES:
             self._fail(_too_large("the reply", MAX_REPLY_BYTES))
-        elif self.received_bytes > MAX_HEAD_BYTES and not self._head_complete:
+        elif not self._head_complete and self.received_bytes > MAX_HEAD_BYTES:
             self._fail(_too_large("its head", MAX_HEAD_BYTES))
         elif self._reader.ended_at:
             self.deadline = min(self.deadline, self._reader.ended_at + END_GRACE_S)
@@ -132,15 +137,15 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange that was under way: complete, where closing is how its reply ends."""
         self.open = False
-        if self._waiter is None:
+        if not self._waiting:
             return
         if exc is not None and not isinstance(exc, OSError):
-            self._resolve(exc)  # a fault of this program, which must not look like one of the service
+            self._over(exc)  # a fault of this program, which must not look like one of the service
         elif exc is not None:
             kind = FailureKind.TLS if isinstance(exc, ssl.SSLError) else FailureKind.RESET
             self._fail(Failure(kind, f"the connection broke ({exc})"))
         elif self._reader.ended_at or self._ends_with_the_connection():
-            self._finish()
+            self._finish(perf_counter())
         elif self.received_bytes:
             detail = (
                 f"the connection was closed in the middle of the reply, after {self.received_bytes} bytes"
@@ -157,8 +162,7 @@ class Connection(asyncio.Protocol):
             raise ReplyError(FailureKind.PROTOCOL, "more than one reply to one request")
         status = self._parser.get_status_code()
         if status < 200:
-            self.headers.clear()  # an interim reply (100, 103); the real one follows
-            return
+            return  # an interim reply (100, 103); the real one follows
         self.status = status
         self._keep_alive = self._parser.should_keep_alive()
         self._head_complete = True
@@ -169,26 +173,21 @@ class Connection(asyncio.Protocol):
 
     # How an exchange ends.
 
-    def _finish(self) -> None:
-        self.ended_at = perf_counter()
+    def _finish(self, now: float) -> None:
+        self.ended_at = now
         if not self._keep_alive:
             self.close()
-        self._resolve(None)
+        self._over(None)
 
     def _fail(self, failure: Failure) -> None:
         self.ended_at = perf_counter()
         self.failure = failure
         self.close()
-        self._resolve(None)
+        self._over(None)
 
-    def _resolve(self, fault: Exception | None) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():  # done: its user was cancelled a moment ago
-            return
-        if fault is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(fault)
+    def _over(self, fault: Exception | None) -> None:
+        self._waiting = False
+        self._on_end(fault)
 
     def _ends_with_the_connection(self) -> bool:
         """Whether the body has no length of its own, so that closing is how it ends (RFC 9112, 6.3)."""

@@ -1,33 +1,45 @@
-"""Every request of a scenario, exactly: packed into fixed-size chunks while it runs, Parquet afterwards."""
+"""Every request of a scenario, exactly: packed into memory as it ends, on disk a second later.
+
+Memory holds one second of requests, whatever the duration.
+"""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from app.samples.columns import SCHEMA
 from checks.contract import FailureKind
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 16_384
 ROW = np.dtype(
     [
         ("start_s", "<f8"),
+        ("dispatch_ms", "<f8"),
         ("latency_ms", "<f8"),
         ("first_byte_ms", "<f8"),
+        ("first_event_ms", "<f8"),
         ("first_token_ms", "<f8"),
-        ("bytes", "<u4"),
+        ("first_answer_ms", "<f8"),
+        ("bytes", "<u8"),
+        ("tokens", "<u4"),
         ("user", "<u4"),
         ("status", "<u2"),
         ("failure", "u1"),
         ("cached", "u1"),
     ]
 )
-_PACK = struct.Struct("<ddddIIHBB")
+PACK_INTO = struct.Struct("<dddddddQIIHBB").pack_into
+ROW_BYTES = ROW.itemsize
+CHUNK_BYTES = ROW_BYTES * CHUNK_ROWS
 FAILURE_KINDS = tuple(FailureKind)
 FAILURE_CODES: Mapping[FailureKind | None, int] = {None: 0} | {
     kind: number for number, kind in enumerate(FAILURE_KINDS, start=1)
@@ -46,98 +58,98 @@ class Cached(IntEnum):
     NOT_JUDGED = 3
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Requests in the order in which they ended; ``chunk_ms`` has the times of each one's text events."""
+
+    rows: Rows
+    chunk_ms: pa.ListArray | None
+
+    def batch(self, started_unix_s: float, worker: int = 0) -> pa.RecordBatch:
+        """The same as a batch of a sample file (app.samples.columns)."""
+        rows, count = self.rows, len(self.rows)
+        failed = rows["failure"] > 0
+        kinds = _column(pa.int8(), np.where(failed, rows["failure"].astype(np.int8) - 1, 0), failed)
+        columns = {
+            name: _column(SCHEMA.field(name).type, rows[name])
+            for name in ("start_s", "dispatch_ms", "latency_ms", "bytes", "user")
+        }
+        for name in ("first_byte_ms", "first_event_ms", "first_token_ms", "first_answer_ms"):
+            columns[name] = _column(pa.float64(), rows[name], ~np.isnan(rows[name]))
+        columns |= {
+            "start_unix_s": _column(pa.float64(), rows["start_s"] + started_unix_s),
+            "tokens": _column(pa.uint32(), rows["tokens"], ~np.isnan(rows["first_token_ms"])),
+            "chunk_ms": self.chunk_ms or pa.nulls(count, pa.list_(pa.float32())),
+            "worker": _column(pa.uint16(), np.full(count, worker, np.uint16)),
+            "status": _column(pa.uint16(), rows["status"], rows["status"] > 0),
+            "failure": pa.DictionaryArray.from_arrays(kinds, _texts(FAILURE_KINDS)),
+            "cached": _bits(rows["cached"] == Cached.YES, rows["cached"] <= Cached.YES),
+        }
+        return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _column(kind: pa.DataType, values: NDArray[Any], there: NDArray[np.bool_] | None = None) -> pa.Array:
+    """An Arrow array of ``values``, null where they are not ``there``.
+
+    Of buffers, since ``pa.array`` imports pandas at its first NumPy array: half a second amid a load.
+    """
+    valid = None if there is None else pa.py_buffer(np.packbits(there, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _texts(texts: Sequence[str]) -> pa.Array:
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+
+
+def _bits(values: NDArray[np.bool_], there: NDArray[np.bool_]) -> pa.Array:
+    buffers = [pa.py_buffer(np.packbits(bits, bitorder="little")) for bits in (there, values)]
+    return pa.Array.from_buffers(pa.bool_(), len(values), buffers)
+
+
 class Samples:
-    """Rows in the order in which the requests ended. A row costs one pack into memory that is there."""
+    """Takes rows one at a time and gives them out in pieces. A row costs one pack into memory."""
 
     def __init__(self) -> None:
-        self._chunks: list[bytearray] = []
-        self._rows = 0
+        self._full: list[bytearray] = []
+        self._chunk = bytearray(CHUNK_BYTES)
         self._offset = 0
-        self._full = 0
+        self._text_times = array("f")
+        self._text_ends = array("i")
 
-    def __len__(self) -> int:
-        return self._rows
+    @property
+    def waiting(self) -> int:
+        """How many rows are here and not taken yet."""
+        return len(self._full) * CHUNK_ROWS + self._offset // ROW_BYTES
 
-    def add(
-        self,
-        *,
-        start_s: float,
-        latency_ms: float,
-        first_byte_ms: float,
-        first_token_ms: float,
-        received_bytes: int,
-        user: int,
-        status: int,
-        failure_code: int,
-        cached: int,
-    ) -> None:
-        """Keep one request. ``start_s`` is from the start of the measurement; NOTHING stands for no time."""
-        if self._offset == self._full:
-            self._chunks.append(bytearray(ROW.itemsize * CHUNK_ROWS))
-            self._offset, self._full = 0, len(self._chunks[-1])
-        _PACK.pack_into(
-            self._chunks[-1],
-            self._offset,
-            start_s,
-            latency_ms,
-            first_byte_ms,
-            first_token_ms,
-            received_bytes,
-            user,
-            status,
-            failure_code,
-            cached,
-        )
-        self._offset += ROW.itemsize
-        self._rows += 1
+    def add(self, *values: float) -> None:
+        """Keep one request: the fields of ROW in their order; NOTHING stands for no time."""
+        if self._offset == CHUNK_BYTES:
+            self._full.append(self._chunk)
+            self._chunk = bytearray(CHUNK_BYTES)
+            self._offset = 0
+        PACK_INTO(self._chunk, self._offset, *values)
+        self._offset += ROW_BYTES
 
-    def rows(self, since: int = 0) -> Rows:
-        """The rows from number ``since`` on, as a structured array of its own."""
-        first, skipped = divmod(since, CHUNK_ROWS)
-        parts = []
-        for number in range(first, len(self._chunks)):
-            count = min(CHUNK_ROWS, self._rows - number * CHUNK_ROWS)
-            parts.append(np.frombuffer(self._chunks[number], ROW, count))
-        if not parts:
-            return np.empty(0, ROW)
-        parts[0] = parts[0][skipped:]
-        return np.concatenate(parts)
+    def add_text_times(self, times_ms: list[float]) -> None:
+        """The times of text events of the request that is added next; for every request, or for none."""
+        self._text_times.extend(times_ms)
+        self._text_ends.append(len(self._text_times))
 
-    def write(self, path: Path, about: Mapping[str, str]) -> None:
-        """Write Parquet, a row group a chunk, with ``about`` as the file's metadata; the file appears whole.
+    def take(self) -> Taken:
+        """The rows since the last call, and forget them."""
+        parts = [np.frombuffer(chunk, ROW) for chunk in self._full]
+        parts.append(np.frombuffer(self._chunk, ROW, self._offset // ROW_BYTES).copy())
+        rows = np.concatenate(parts) if self._full else parts[0]
+        self._full, self._offset = [], 0
+        return Taken(rows, self._take_text_times())
 
-        Columns as in ROW; ``status``, ``failure``, ``cached``, ``first_byte_ms`` and ``first_token_ms`` are
-        null where there is nothing. A row without ``failure`` is an answered request. Raises OSError.
-        """
-        import pyarrow as pa  # noqa: PLC0415 - slow to import, and not needed while the load runs
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".tmp")
-        schema = _columns(self.rows(self._rows)).schema.with_metadata(dict(about))
-        with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
-            for start in range(0, self._rows, CHUNK_ROWS):
-                part = self.rows(start)[:CHUNK_ROWS]
-                writer.write_table(pa.Table.from_batches([_columns(part).cast(schema)]))
-        unfinished.replace(path)
-
-
-def _columns(rows: Rows) -> Any:
-    """A pyarrow RecordBatch of ``rows``, codes written out."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    names = pa.array([str(kind) for kind in FAILURE_KINDS])
-    failed = rows["failure"] > 0
-    kinds = pa.array(np.where(failed, rows["failure"].astype("i1") - 1, 0), mask=~failed)
-    columns = {
-        "start_s": pa.array(rows["start_s"]),
-        "latency_ms": pa.array(rows["latency_ms"]),
-        "first_byte_ms": pa.array(rows["first_byte_ms"], mask=np.isnan(rows["first_byte_ms"])),
-        "first_token_ms": pa.array(rows["first_token_ms"], mask=np.isnan(rows["first_token_ms"])),
-        "bytes": pa.array(rows["bytes"]),
-        "user": pa.array(rows["user"]),
-        "status": pa.array(rows["status"], mask=rows["status"] == 0),
-        "failure": pa.DictionaryArray.from_arrays(kinds, names),
-        "cached": pa.array(rows["cached"] == Cached.YES, mask=rows["cached"] > Cached.YES),
-    }
-    return pa.RecordBatch.from_pydict(columns)
+    def _take_text_times(self) -> pa.ListArray | None:
+        if not self._text_ends:
+            return None
+        offsets = np.concatenate([np.zeros(1, np.int32), np.frombuffer(self._text_ends, np.int32)])
+        times = _column(pa.float32(), np.frombuffer(self._text_times, np.float32))
+        self._text_times, self._text_ends = array("f"), array("i")
+        return pa.ListArray.from_arrays(_column(pa.int32(), offsets), times)

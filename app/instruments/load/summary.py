@@ -1,111 +1,256 @@
-"""From samples to figures. Pure; every percentile is exact.
-
-Percentiles are the sample at rank ceil((n - 1) * q), numpy's method "higher": a latency that some request
-really had, never interpolated, and never below the share of requests it speaks for.
-"""
+"""From samples to figures. Every percentile is exact; memory is bounded however many samples there are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.instruments.load.samples import FAILURE_KINDS, Cached, Rows
 from app.instruments.load.selfwatch import SelfReport
-from checks.contract import LoadPlan, LoadSummary
+from app.instruments.load.streaming import streaming
+from app.instruments.load.validity import Judged, validity
+from app.samples.reading import Columns, SampleFile
+from app.statistics.quantiles import exact_percentiles, percentile_with_failures
+from checks.contract import Arrivals, FailureKind, Goal, LoadPlan, LoadStep, LoadSummary
+
+Floats = NDArray[np.float64]
+Select = Callable[[Columns], NDArray[np.bool_]]
+SHED_STATUSES = (429, 503)
+SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 
-def summarize(
-    plan: LoadPlan, rows: Rows, duration_s: float, examples: Mapping[str, str], watch: SelfReport
-) -> LoadSummary:
-    """The figures of one scenario over ``rows``, every measured request of ``duration_s``.
+@dataclass(frozen=True)
+class Recorded:
+    """What a scenario left behind, beside its samples.
 
-    Latencies and times to first token are over answered requests, those without a failure.
+    ``drops_s`` are the intended moments of arrivals that found no place; ``doubts`` what else speaks against
+    the measurement; ``partial`` why it is not the whole of what was planned.
     """
-    latencies = answered(rows)
-    tokens = first_tokens(rows)
-    failures = failure_counts(rows)
-    marked, cached = marked_and_cached(rows)
-    median_ms = percentile(latencies, 50)
-    validity, reasons = watch.validity(len(rows), plan.min_requests, median_ms)
+
+    plan: LoadPlan
+    samples: SampleFile
+    watch: SelfReport
+    examples: Mapping[str, str]
+    measured_s: float
+    warmup_requests: int = 0
+    arrivals: Arrivals | None = None
+    drops_s: Sequence[float] = ()
+    doubts: tuple[str, ...] = ()
+    partial: str = ""
+
+
+def summarize(recorded: Recorded) -> LoadSummary:
+    """The figures of one scenario over every measured request.
+
+    Latencies and times of streams are over answered requests, those without a failure.
+    """
+    plan, file = recorded.plan, recorded.samples
+    totals = _Totals.of(file, plan.goal)
+    duration_s = max(recorded.measured_s, totals.last_end_s)
+    latency = _percentiles(file, "latency_ms", answered)
+    service = _percentiles(file, "service_ms", answered) if plan.stages else [None] * len(SHARES)
+    dispatch = _percentiles(file, "dispatch_ms", everything) if plan.stages else [None] * len(SHARES)
+    judged = Judged(
+        samples=totals.requests,
+        wanted=plan.min_requests,
+        median_ms=service[0] if plan.stages else latency[0],
+        dispatch_p50_ms=dispatch[0],
+        dispatch_p99_ms=dispatch[3],
+        arrivals=recorded.arrivals,
+    )
+    state, reasons = validity(recorded.watch, judged, recorded.doubts, partial=bool(recorded.partial))
     return LoadSummary(
         scenario=plan.scenario,
         users=plan.users,
-        total_requests=len(rows),
-        successful=len(latencies),
-        failed=len(rows) - len(latencies),
+        total_requests=totals.requests,
+        successful=totals.answered,
+        failed=totals.requests - totals.answered,
         duration_s=duration_s,
-        requests_per_second=len(rows) / duration_s if duration_s else 0.0,
-        cached=cached,
-        marked=marked,
-        mean_ms=float(latencies.mean()) if len(latencies) else None,
-        p50_ms=median_ms,
-        p90_ms=percentile(latencies, 90),
-        p95_ms=percentile(latencies, 95),
-        p99_ms=percentile(latencies, 99),
-        min_ms=float(latencies.min()) if len(latencies) else None,
-        max_ms=float(latencies.max()) if len(latencies) else None,
-        ttft_p50_ms=percentile(tokens, 50),
-        ttft_p99_ms=percentile(tokens, 99),
-        received_bytes=int(rows["bytes"].sum(dtype=np.int64)),
-        failures=failures,
-        failure_examples=examples,
-        validity=validity,
+        requests_per_second=totals.requests / duration_s if duration_s else 0.0,
+        cached=totals.cached,
+        marked=totals.answered if totals.judged else 0,
+        mean_ms=totals.latency_sum_ms / totals.answered if totals.answered else None,
+        p50_ms=latency[0],
+        p90_ms=latency[1],
+        p95_ms=latency[2],
+        p99_ms=latency[3],
+        p999_ms=latency[4],
+        p99_with_failures_ms=_with_failures(file, totals),
+        min_ms=totals.min_ms if totals.answered else None,
+        max_ms=totals.max_ms if totals.answered else None,
+        received_bytes=totals.received_bytes,
+        failures=dict(totals.failures),
+        failure_examples=recorded.examples,
+        validity=state,
         validity_reasons=reasons,
+        model=plan.model,
+        rate_per_s=_mean_rate(plan),
+        warmup_s=plan.warmup_s,
+        warmup_requests=recorded.warmup_requests,
+        service_p50_ms=service[0],
+        service_p99_ms=service[3],
+        dispatch_delay_p50_ms=dispatch[0],
+        dispatch_delay_p99_ms=dispatch[3],
+        arrivals=recorded.arrivals,
+        steps=tuple(_steps(plan, file, recorded.drops_s)),
+        goodput_ratio=totals.good / totals.requests if plan.goal and totals.requests else None,
+        partial=recorded.partial,
+        **_of_streams(plan, file, duration_s),
     )
 
 
-def second_of(plan: LoadPlan, second: int, rows: Rows) -> dict[str, Any]:
-    """What is told of one second while the scenario runs: ``rows`` are the requests that ended in it."""
-    latencies = answered(rows)
-    marked, hits = marked_and_cached(rows)
+def answered(columns: Columns) -> NDArray[np.bool_]:
+    """The requests that did not fail."""
+    return np.asarray(columns["failure"] == "", np.bool_)
+
+
+def everything(columns: Columns) -> NDArray[np.bool_]:
+    """Every request."""
+    return np.ones(len(columns["failure"]), np.bool_)
+
+
+def values_of(file: SampleFile, name: str, select: Select, *also: str) -> Callable[[], Iterator[Floats]]:
+    """A column of the requests selected, piece by piece, as often as it is called.
+
+    ``service_ms`` is the latency without the dispatch delay.
+    """
+    columns = ("latency_ms", "dispatch_ms") if name == "service_ms" else (name,)
+
+    def pieces() -> Iterator[Floats]:
+        for batch in file.batches("failure", *columns, *also):
+            values = batch["latency_ms"] - batch["dispatch_ms"] if name == "service_ms" else batch[name]
+            yield np.asarray(values, np.float64)[select(batch)]
+
+    return pieces
+
+
+def _percentiles(file: SampleFile, name: str, select: Select) -> Sequence[float | None]:
+    pieces = values_of(file, name, select)
+    return (
+        exact_percentiles(pieces, SHARES) if any(len(piece) for piece in pieces()) else [None] * len(SHARES)
+    )
+
+
+def _with_failures(file: SampleFile, totals: _Totals) -> float | None:
+    failed = totals.requests - totals.answered
+    return percentile_with_failures(values_of(file, "latency_ms", answered), failed, 0.99)
+
+
+def _mean_rate(plan: LoadPlan) -> float | None:
+    whole_s = sum(stage.duration_s for stage in plan.stages)
+    area = sum(stage.duration_s * (stage.from_per_s + stage.to_per_s) / 2 for stage in plan.stages)
+    return area / whole_s if whole_s else None
+
+
+def _of_streams(plan: LoadPlan, file: SampleFile, duration_s: float) -> dict[str, Any]:
+    found = streaming(file, duration_s) if plan.route == "stream" else None
     return {
-        "scenario": plan.scenario,
-        "second": second,
-        "duration_s": plan.duration_s,
-        "users": plan.users,
-        "answered": len(latencies),
-        "failed": len(rows) - len(latencies),
-        "p50_ms": percentile(latencies, 50),
-        "p95_ms": percentile(latencies, 95),
-        "p99_ms": percentile(latencies, 99),
-        "hits": hits,
-        "marked": marked,
+        "streaming": found,
+        "ttft_p50_ms": found.first_token_p50_ms if found else None,
+        "ttft_p99_ms": found.first_token_p99_ms if found else None,
     }
 
 
-def answered(rows: Rows) -> NDArray[np.float64]:
-    """Latencies of the requests that did not fail, in ms."""
-    latencies: NDArray[np.float64] = rows["latency_ms"][rows["failure"] == 0]
-    return latencies
+@dataclass
+class _Totals:
+    """What one pass over the samples adds up."""
+
+    requests: int = 0
+    answered: int = 0
+    judged: bool = False
+    cached: int = 0
+    latency_sum_ms: float = 0.0
+    min_ms: float = float("inf")
+    max_ms: float = 0.0
+    last_end_s: float = 0.0
+    received_bytes: int = 0
+    good: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, file: SampleFile, goal: Goal | None) -> _Totals:
+        totals = cls()
+        names = ("start_s", "latency_ms", "failure", "cached", "bytes", "first_token_ms", "tokens")
+        for batch in file.batches(*names):
+            totals._add(batch, goal)
+        return totals
+
+    def _add(self, batch: Columns, goal: Goal | None) -> None:
+        ok = answered(batch)
+        latency_ms = batch["latency_ms"]
+        self.requests += len(ok)
+        self.answered += int(ok.sum())
+        self.judged = self.judged or bool((batch["cached"][ok] >= 0).any())
+        self.cached += int((batch["cached"][ok] == 1).sum())
+        self.received_bytes += int(batch["bytes"].sum())
+        if len(ok):
+            self.last_end_s = max(self.last_end_s, float((batch["start_s"] + latency_ms / 1000).max()))
+        if ok.any():
+            self.latency_sum_ms += float(latency_ms[ok].sum())
+            self.min_ms = min(self.min_ms, float(latency_ms[ok].min()))
+            self.max_ms = max(self.max_ms, float(latency_ms[ok].max()))
+        kinds, counts = np.unique(batch["failure"][~ok], return_counts=True)
+        self.failures.update(dict(zip(kinds.tolist(), counts.tolist(), strict=True)))
+        if goal is not None:
+            self.good += int((ok & _meets(batch, goal)).sum())
 
 
-def first_tokens(rows: Rows) -> NDArray[np.float64]:
-    """Times to first token of the requests that did not fail, in ms; empty where nothing streamed."""
-    times: NDArray[np.float64] = rows["first_token_ms"][rows["failure"] == 0]
-    return times[~np.isnan(times)]
+def _meets(batch: Columns, goal: Goal) -> NDArray[np.bool_]:
+    """Which answers reach every goal; a value that is not there is a miss."""
+    good = np.ones(len(batch["latency_ms"]), np.bool_)
+    if goal.latency_ms is not None:
+        good &= batch["latency_ms"] <= goal.latency_ms
+    if goal.first_token_ms is not None:
+        good &= batch["first_token_ms"] <= goal.first_token_ms
+    if goal.tpot_ms is not None:
+        tokens = np.asarray(batch["tokens"], np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            tpot = (batch["latency_ms"] - batch["first_token_ms"]) / (tokens - 1)
+        good &= (tpot <= goal.tpot_ms) | (tokens == 1)
+    return good
 
 
-def percentile(values: NDArray[np.float64], q: float) -> float | None:
-    """The exact ``q``-th percentile (0..100), or None without a value."""
-    return float(np.percentile(values, q, method="higher")) if len(values) else None
+def _steps(plan: LoadPlan, file: SampleFile, drops_s: Sequence[float]) -> Iterator[LoadStep]:
+    start_s = 0.0
+    for stage in plan.stages:
+        yield _step(file, start_s, stage.duration_s, (stage.from_per_s + stage.to_per_s) / 2, drops_s)
+        start_s += stage.duration_s
 
 
-def failure_counts(rows: Rows) -> dict[str, int]:
-    """Failed requests by FailureKind, those that occurred."""
-    counts = np.bincount(rows["failure"], minlength=len(FAILURE_KINDS) + 1)[1:]
-    return {str(kind): int(number) for kind, number in zip(FAILURE_KINDS, counts, strict=True) if number}
+def _step(
+    file: SampleFile, start_s: float, duration_s: float, rate_per_s: float, drops_s: Sequence[float]
+) -> LoadStep:
+    end_s = start_s + duration_s
 
+    def inside(batch: Columns) -> NDArray[np.bool_]:
+        return (batch["start_s"] >= start_s) & (batch["start_s"] < end_s)
 
-def marked_and_cached(rows: Rows) -> tuple[int, int]:
-    """How many replies could be judged by the marker, and how many came from the cache.
-
-    A reply without the marker is a miss where other replies have it (many services mark hits only). Where
-    none has it, the marker may be declared wrongly, and nothing is judged.
-    """
-    no, yes, not_found = (
-        int((rows["cached"] == which).sum()) for which in (Cached.NO, Cached.YES, Cached.NOT_FOUND)
+    sent = ok = shed = timed_out = 0
+    for batch in file.batches("start_s", "failure", "status"):
+        here = inside(batch)
+        failure, status = batch["failure"][here], batch["status"][here]
+        sent += int(here.sum())
+        ok += int((failure == "").sum())
+        shed += int(((failure == FailureKind.STATUS) & np.isin(status, SHED_STATUSES)).sum())
+        timed_out += int((failure == FailureKind.TIMEOUT).sum())
+    latencies = values_of(file, "latency_ms", lambda batch: inside(batch) & answered(batch), "start_s")
+    p50_ms, p95_ms = exact_percentiles(latencies, (0.5, 0.95)) if ok else (None, None)
+    dropped = sum(start_s <= at < end_s for at in drops_s)
+    return LoadStep(
+        start_s=start_s,
+        duration_s=duration_s,
+        offered_per_s=rate_per_s,
+        scheduled=sent + dropped,
+        dropped=dropped,
+        answered=ok,
+        failed=sent - ok,
+        shed=shed,
+        timed_out=timed_out,
+        answered_per_s=ok / duration_s,
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
     )
-    return (no + yes + not_found if no + yes else 0), yes

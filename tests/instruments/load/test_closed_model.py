@@ -41,7 +41,7 @@ def test_every_request_is_counted_once_and_the_seconds_add_up_to_the_summary():
     assert sum(second["answered"] for second in told.seconds) == summary.successful
     assert [second["second"] for second in told.seconds][:1] == [1]
     assert set(told.seconds[0]) == {
-        "scenario", "second", "duration_s", "users", "answered", "failed",
+        "scenario", "second", "duration_s", "model", "users", "answered", "failed",
         "p50_ms", "p95_ms", "p99_ms", "hits", "marked",
     }  # fmt: skip
     json.dumps(told.seconds, allow_nan=False)
