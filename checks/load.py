@@ -99,7 +99,7 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class LoadStep:
-    """One stage of an open run, or one part of a closed one. Requests belong to where they were meant to start.
+    """One stage of an open run or part of a closed one. Requests belong to where they were meant to start.
 
     ``shed`` counts refusals with 429 or 503, ``timed_out`` requests without an answer in time; both are part
     of ``failed``. ``answered_per_s`` is over the stage's own duration.

@@ -42,7 +42,7 @@ def test_the_categories_weigh_what_the_catalogue_says() -> None:
         (('[checks."cache.reachable"]', '[checks."cache.reachabel"]'), "did you mean 'cache.reachable'?"),
         (("severity =", "severty ="), "severty"),
         (('category = "cost"', 'category = "costs"'), "cost"),
-        (("version = 1", 'version = "one"'), "version"),
+        (("version = 2", 'version = "one"'), "version"),
         (("points = 7", "points = -7"), "points"),
         (("from = 60", "from = 95"), "[[bands]] must stand from 0 upwards"),
         (('"F" = 0', '"F" = 1'), "[grades] needs a letter from 0"),
@@ -70,7 +70,7 @@ def test_a_check_without_an_entry_is_an_error(tmp_path: Path) -> None:
     text = TEXT.replace(
         TEXT[TEXT.index('[checks."cache.reachable"]') : TEXT.index('[checks."cache.hit_rate"]')], ""
     )
-    text = text.replace("points = 7", "points = 9")
+    text = text.replace("points = 7", "points = 9", 1)
     with pytest.raises(RubricError, match="cache.reachable has no entry"):
         load(tmp_path, text)
 

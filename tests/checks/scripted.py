@@ -31,6 +31,7 @@ from checks.contract import (
     InstrumentFailure,
     LoadPlan,
     LoadSummary,
+    MemoryReading,
     Operation,
     ProcessFact,
     Profile,
@@ -44,7 +45,19 @@ from checks.contract import (
 )
 
 Route = Literal["ask", "stream"]
-NAMES = ("http", "sse", "questions", "load", "redis", "upstream", "processes", "openapi", "metrics", "faults")
+NAMES = (
+    "http",
+    "sse",
+    "questions",
+    "load",
+    "redis",
+    "upstream",
+    "processes",
+    "openapi",
+    "metrics",
+    "memory",
+    "faults",
+)
 TINY = Profile(
     "quick",
     samples=20,
@@ -157,14 +170,16 @@ class ScriptedQuestions:
 
 
 class ScriptedLoad:
-    """Summaries through a function of the plan."""
+    """Summaries through a function of the plan, each after ``takes_s``."""
 
-    def __init__(self, summarise: Callable[[LoadPlan], LoadSummary]) -> None:
+    def __init__(self, summarise: Callable[[LoadPlan], LoadSummary], *, takes_s: float = 0.0) -> None:
         self.summarise = summarise
+        self.takes_s = takes_s
         self.plans: list[LoadPlan] = []
 
     async def run(self, plan: LoadPlan) -> LoadSummary:
         self.plans.append(plan)
+        await asyncio.sleep(self.takes_s)
         return self.summarise(plan)
 
 
@@ -233,11 +248,41 @@ class ScriptedFaults:
             self.events.append(f"restored {lever} {way}")
 
 
-class ScriptedMetrics:
-    """Scrapes in turn; the last stays."""
+class ScriptedMemory:
+    """Resident bytes through a function; an InstrumentFailure that it gives is raised."""
 
-    def __init__(self, scrapes: Sequence[Scrape]) -> None:
+    def __init__(
+        self,
+        resident_bytes: Callable[[], float | InstrumentFailure],
+        source: Literal["process", "metrics"] = "process",
+    ) -> None:
+        self.resident_bytes = resident_bytes
+        self.source = source
+
+    async def read(self) -> MemoryReading:
+        found = self.resident_bytes()
+        if isinstance(found, InstrumentFailure):
+            raise found
+        return MemoryReading(found, self.source)
+
+
+class ScriptedMetrics:
+    """Scrapes in turn, the last stays; ``requests`` is the own count, or a failure that is raised."""
+
+    def __init__(
+        self,
+        scrapes: Sequence[Scrape] = (),
+        *,
+        requests: Callable[[], float | InstrumentFailure] | None = None,
+    ) -> None:
         self.scrapes = list(scrapes)
+        self.counted = requests
+
+    async def requests(self) -> float:
+        found = self.counted() if self.counted else InstrumentFailure("none", missing="health.requests")
+        if isinstance(found, InstrumentFailure):
+            raise found
+        return found
 
     async def scrape(self) -> Scrape:
         return self.scrapes.pop(0) if len(self.scrapes) > 1 else self.scrapes[0]
