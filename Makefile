@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 MATRIX_WORKERS ?= 3
 
-.PHONY: run test check setup docs prove clean
+.PHONY: run test check setup docs prove bench clean
 
 run: $(VENV)/.runtime  ## open the dashboard on http://127.0.0.1:8501
 	@$(BIN)/python -m app dashboard --port $(PORT)
@@ -23,6 +23,9 @@ check: $(VENV)/.development  ## style, types
 prove: $(VENV)/.development  ## the long proofs: repeated runs, the whole defect matrix at full length
 	@$(BIN)/python -m pytest -m proof -s tests/proofs
 	@GREENLIGHT_PROVE=1 $(BIN)/python -m pytest -m matrix
+
+bench: $(VENV)/.runtime .venv-bench/.installed .venv-bench-llm/.installed  ## measure the load driver beside wrk, hey, Locust and aiperf
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 docs: $(VENV)/.runtime  ## write checks/README.md from the checks' docstrings
 	@$(BIN)/python -m app checks docs -o checks/README.md
@@ -44,5 +47,18 @@ $(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# The benchmark's peers, apart from the product. One that cannot be installed leaves its rows without a figure.
+.venv-bench/.installed:
+	@echo "Installing Locust into .venv-bench ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check locust && touch $@ || echo "Locust could not be installed."
+
+.venv-bench-llm/.installed:
+	@echo "Installing aiperf into .venv-bench-llm (1.2 GB) ..."
+	@$(PYTHON) -m venv .venv-bench-llm
+	@.venv-bench-llm/bin/python -m pip install --quiet --disable-pip-version-check aiperf \
+		&& .venv-bench-llm/bin/python tests/bench/make_tokenizer.py .venv-bench-llm/tokenizer \
+		&& touch $@ || echo "aiperf could not be installed."
+
 clean:  ## remove .venv and caches; keeps data/
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-bench-llm .mypy_cache .ruff_cache .pytest_cache .hypothesis
