@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Bits = NDArray[np.uint64]
 Chunks = Callable[[], Iterable[Floats]]  # the same samples again at every call, piece by piece
 
-GATHERED = 1_000_000  # as many samples are sorted at once; more are first counted by their leading bits
+GATHERED = 250_000  # as many samples are sorted at once; more are first counted by their leading bits
 DIGIT_BITS = 16
 ALL_BITS = 64
 SIGN = np.uint64(1 << 63)

@@ -14,7 +14,16 @@ from app.instruments.load.selfwatch import SelfReport
 from app.instruments.load.streaming import streaming
 from app.instruments.load.validity import Judged, validity
 from app.samples.reading import Columns, SampleFile
+from app.statistics.intervals import (
+    Interval,
+    Source,
+    mean_interval,
+    normal_quantile,
+    percentile_intervals,
+    wilson,
+)
 from app.statistics.quantiles import exact_percentiles, percentile_with_failures
+from app.statistics.steady import steady_state
 from checks.contract import Arrivals, FailureKind, Goal, LoadPlan, LoadStep, LoadSummary
 
 Floats = NDArray[np.float64]
@@ -99,6 +108,8 @@ def summarize(recorded: Recorded) -> LoadSummary:
         steps=tuple(_steps(plan, file, recorded.drops_s)),
         goodput_ratio=totals.good / totals.requests if plan.goal and totals.requests else None,
         partial=recorded.partial,
+        steady=steady_state(in_time(file, _latency_or_nan)),
+        intervals=_intervals(file),
         **_of_streams(plan, file, duration_s),
     )
 
@@ -126,6 +137,30 @@ def values_of(file: SampleFile, name: str, select: Select, *also: str) -> Callab
             yield np.asarray(values, np.float64)[select(batch)]
 
     return pieces
+
+
+def in_time(file: SampleFile, measure: Callable[[Columns], Floats]) -> Source:
+    """(start in s, value) of every request, NaN left out by who reads it."""
+    return lambda: (
+        (batch["start_s"], measure(batch)) for batch in file.batches("start_s", "latency_ms", "failure")
+    )
+
+
+def _latency_or_nan(batch: Columns) -> Floats:
+    return np.where(answered(batch), batch["latency_ms"], np.nan)
+
+
+def _intervals(file: SampleFile) -> dict[str, Interval]:
+    """95 % intervals by the name of the figure, of those that there are samples enough for."""
+    latencies = in_time(file, _latency_or_nan)
+    found = percentile_intervals(latencies, (0.5, 0.95, 0.99, 0.999)) or ()
+    names = ("p50_ms", "p95_ms", "p99_ms", "p999_ms")
+    intervals = {name: item.interval for name, item in zip(names, found, strict=False)}
+    if mean := mean_interval(latencies):
+        intervals["mean_ms"] = mean.interval
+    if success := mean_interval(in_time(file, lambda batch: answered(batch).astype(np.float64))):
+        intervals["success_ratio"] = wilson(success.value, success.effective, normal_quantile(0.95))
+    return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
 def _percentiles(file: SampleFile, name: str, select: Select) -> Sequence[float | None]:
