@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from app.cli import assessing, checks, dashboard, faults, runs, sample
+from app.cli import assessing, checks, dashboard, faults, load, runs, sample
 
 app = typer.Typer(
     name="greenlight",
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command("assess")(assessing.assess)
 app.command("discover")(assessing.discover)
+app.command("load", help=load.HELP)(load.load)
 app.command("compare")(assessing.compare)
 app.command("rescore")(assessing.rescore)
 app.command("dashboard")(dashboard.dashboard)

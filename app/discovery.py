@@ -38,17 +38,19 @@ MAX_DEPTH = 6
 MAX_TRIED = 5
 
 
-def discover(url: str) -> Target:
+def discover(url: str, within_s: float | None = None) -> Target:
     """Look at ``url`` and return a target of what was found; what is a guess is listed in ``guessed``.
 
     Sends GET requests, and a question to routes that look like chat; routes that look as if they change
-    something are left alone. Off loopback only an allow-listed host is sent questions.
+    something are left alone. Off loopback only an allow-listed host is sent questions. Raises TimeoutError
+    where it takes longer than ``within_s``.
     """
     bare = targets.validated({"url": url}, source=url, key=targets.url_key(url))
     policy = Policy.from_environment(os.environ, faults=False)
 
     async def look() -> Target:
-        async with Wire(url, declared_origins(bare), References({}), policy.refusal) as wire:
+        wire = Wire(url, declared_origins(bare), References({}), policy.refusal)
+        async with asyncio.timeout(within_s), wire:
             return await _Explorer(bare, wire).target()
 
     return asyncio.run(look())

@@ -55,7 +55,7 @@ def assess(
         from app.history.store import Store
 
         store = Store.open()
-        with _ready(target, own_run=run_id is None) as found:
+        with ready(target, own_run=run_id is None) as found:
             plan = Plan(found, profile, tuple(only or ()), tuple(skip or ()), faults)
             run_id = run_id or _new_run(store, plan, into, wait=wait)
             snapshot = _carry_out(store, plan, run_id, quiet=Path("-") in (json_file, markdown))
@@ -126,7 +126,7 @@ def rescore(
 
 
 @contextmanager
-def _ready(name: str, *, own_run: bool) -> Iterator[Target]:
+def ready(name: str, *, own_run: bool) -> Iterator[Target]:
     """Find the target; start the sample for a run of our own when it is not up, and stop it afterwards."""
     from app import discovery, targets
     from app.assess import reach

@@ -16,7 +16,7 @@ from typing import Any, cast
 from app.instruments.faults.breaking import Breaker
 from app.instruments.faults.ledger import Ledger
 from app.instruments.http import HttpProbe
-from app.instruments.load.driver import LoadDriver
+from app.instruments.load.making import make_driver
 from app.instruments.load.watched import WatchedLoad
 from app.instruments.metrics import KEPT_BYTES as METRICS_BYTES
 from app.instruments.metrics import MetricsPage
@@ -222,14 +222,13 @@ class Toolbox:
         )
 
     def _load(self, random: Random) -> WatchedLoad:
-        names = declared_origins(self._target)[self._origin]
-        driver = LoadDriver(
+        driver = make_driver(
             self._target,
-            resolve=lambda text: self._references.resolve(text, names),
+            policy=self._policy,
+            references=self._references,
             random=random,
             prompts=self._prompts,
             on_second=self._hooks.load_second,
-            max_users=self._policy.max_users,
             samples_file=self._samples_file if self._samples_folder else None,
         )
         return WatchedLoad(
