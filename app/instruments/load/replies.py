@@ -30,6 +30,9 @@ class Verdict(NamedTuple):
     cached: Cached
 
 
+ANSWERED = Verdict(None, Cached.NOT_JUDGED)
+
+
 class Times:
     """When the parts of one reply came, as ``perf_counter``; 0.0 where a part did not come.
 
@@ -58,6 +61,8 @@ class AnswerReader(Times):
         self._ask = ask
         self._marker = ask.cached
         self._needs_document = bool(ask.answer) or (self._marker is not None and self._marker.header is None)
+        self._good = ask.good_statuses
+        self._any_body_is_good = not self._needs_document and self._marker is None
         self._pieces: list[bytes] = []
         self.feed = self._pieces.append
 
@@ -68,8 +73,10 @@ class AnswerReader(Times):
 
     def verdict(self, status: int, headers: RawHeaders) -> Verdict:
         """Judge the complete reply."""
+        if self._any_body_is_good and status in self._good and self._pieces and self._pieces[0].strip():
+            return ANSWERED
         body = b"".join(self._pieces)
-        if status not in self._ask.good_statuses:
+        if status not in self._good:
             return _failed(_bad_status(status, headers, _plain(body, headers)))
         document: object = None
         if self._needs_document:
@@ -277,9 +284,7 @@ def _document(body: bytes, headers: RawHeaders) -> object:
 
 def _parsed(data: str | bytes) -> object:
     try:
-        if isinstance(data, bytes):
-            return json.loads(data)
-        text = data.strip(JSON_SPACE)
+        text = (data.decode() if isinstance(data, bytes) else data).strip(JSON_SPACE)
         document, end = _read_json(text)
     except (ValueError, RecursionError):
         return None

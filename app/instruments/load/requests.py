@@ -39,27 +39,29 @@ class RequestWriter:
                 f"The path of the request leads to {self.origin}, off the target.", missing="path"
             )
         # Slots have the width of what takes their place, so Content-Length stays right, and need no escaping.
-        self._numbers = count()
         # Never from the run's seed: a service would answer a repeated idempotency key from what it stored.
-        self._nonce, self._session = (str(uuid4())[:-12].encode() + b"%012x" for _ in range(2))
+        self._numbers = count()
         self._user = b"user-%b%%06d" % uuid4().hex[:6].encode()
         self._values = {"nonce": str(uuid4()), "session": str(uuid4()), "user": f"slot-{uuid4().hex[:12]}"}
-        self._slots = tuple(self._values[name].encode() for name in ("nonce", "user", "session"))
+        self._slots = {self._values["user"].encode(): b"%(user)b"} | {
+            self._values[name].encode(): str(uuid4())[:-12].encode() + b"%(number)b"
+            for name in ("nonce", "session")
+        }
 
     def template(self, prompt: str) -> bytes:
-        """The request that asks ``prompt``, with slots for ``fill``. Raises InstrumentFailure."""
+        """The request that asks ``prompt``, a pattern for ``fill``. Raises InstrumentFailure."""
         request = self._call.render(prompt=prompt, **self._values)
-        return self._head(request) + request.body
+        pattern = (self._head(request) + request.body).replace(b"%", b"%%")
+        for slot, field in self._slots.items():
+            pattern = pattern.replace(slot, field)
+        return pattern
 
     def fill(self, template: bytes, user: bytes) -> bytes:
         """A request ready to send, with a nonce and a session that no other request has.
 
         A session per question, so that no answer depends on an earlier one and none gets slower by a history.
         """
-        nonce_slot, user_slot, session_slot = self._slots
-        number = next(self._numbers)
-        nonce, session = self._nonce % number, self._session % number
-        return template.replace(nonce_slot, nonce).replace(user_slot, user).replace(session_slot, session)
+        return template % {b"number": b"%012x" % next(self._numbers), b"user": user}
 
     def user(self, number: int) -> bytes:
         """The name of one user of this run, as wide as its slot."""
