@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +76,8 @@ def line_through(times: Floats, values: Floats) -> Line:
     plain = theilslopes(values, times)
     alike = _alike(values - plain.slope * times)
     wider = normal_quantile(0.95) * math.sqrt((1 + alike) / (1 - alike))
-    found = theilslopes(values, times, alpha=2 * NormalDist().cdf(-wider))
+    both_tails = math.erfc(wider / math.sqrt(2))  # NormalDist().cdf is 0 from 8.3 deviations on
+    found = theilslopes(values, times, alpha=both_tails)
     return Line(
         float(found.slope),
         (float(found.low_slope), float(found.high_slope)),

@@ -72,7 +72,7 @@ def unusable(summary: LoadSummary) -> str:
         why = " ".join(summary.validity_reasons) or NO_REQUEST
         return f"The load driver could not measure this scenario. {why}"
     if summary.partial:
-        return f"This scenario was not measured whole. {summary.partial}"
+        return f"This scenario was not measured whole: {summary.partial}."
     return ""
 
 
@@ -88,7 +88,7 @@ def remarks(summary: LoadSummary) -> str:
     """What stands beside the figures: how requests failed, what is suspect. Begins with a space."""
     example = example_of(summary)
     notes = f" Failures: {example}." if example else ""
-    if summary.validity == "suspect":
+    if summary.validity == "suspect" and summary.validity_reasons:
         notes += f" The measurement is suspect: {' '.join(summary.validity_reasons)}"
     return notes
 

@@ -133,7 +133,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         f"{_doubts(knee, limit)}{_rate_limited(summary)}{remarks(summary)}"
     )
     if summary.partial:
-        reason += f" {summary.partial}"
+        reason += f" It ended early: {summary.partial}."
     return Finding(
         outcome=outcome,
         share=share,

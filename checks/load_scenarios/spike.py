@@ -61,7 +61,7 @@ ASSUMED_BASE_PER_S = 2.0
 FEWEST_BEFORE = 20  # with fewer, the 95th percentile is the maximum
 FEWEST_IN_WINDOW = 8
 SHORTEST_WINDOW_S = 1.0
-WINDOWS = 4
+WINDOWS = 3
 LONGEST_S = 120.0  # of looking whether it is back
 NEVER = 1.01  # times the limit: not back is past it, whatever limit was set
 

@@ -105,7 +105,7 @@ def summarize(recorded: Recorded) -> LoadSummary:
         dispatch_delay_p50_ms=dispatch[0],
         dispatch_delay_p99_ms=dispatch[3],
         arrivals=recorded.arrivals,
-        steps=tuple(_steps(plan, file, recorded.drops_s)),
+        steps=tuple(_steps(recorded)),
         goodput_ratio=totals.good / totals.requests if plan.goal and totals.requests else None,
         partial=recorded.partial,
         steady=steady_state(in_time(file, _latency_or_nan)),
@@ -249,16 +249,23 @@ def _meets(batch: Columns, goal: Goal) -> NDArray[np.bool_]:
     return good
 
 
-def _steps(plan: LoadPlan, file: SampleFile, drops_s: Sequence[float]) -> Iterator[LoadStep]:
-    start_s = 0.0
+def _steps(recorded: Recorded) -> Iterator[LoadStep]:
+    """The stages of an open run; of a closed one as many equal parts as its plan asks for."""
+    plan, start_s = recorded.plan, 0.0
     for stage in plan.stages:
-        yield _step(file, start_s, stage.duration_s, (stage.from_per_s + stage.to_per_s) / 2, drops_s)
+        rate_per_s = (stage.from_per_s + stage.to_per_s) / 2
+        yield _step(recorded.samples, start_s, stage.duration_s, rate_per_s, recorded.drops_s)
         start_s += stage.duration_s
+    parts = 0 if plan.stages or not recorded.measured_s else plan.parts
+    for number in range(parts):
+        part_s = recorded.measured_s / parts
+        yield _step(recorded.samples, number * part_s, part_s, None, ())
 
 
 def _step(
-    file: SampleFile, start_s: float, duration_s: float, rate_per_s: float, drops_s: Sequence[float]
+    file: SampleFile, start_s: float, duration_s: float, rate_per_s: float | None, drops_s: Sequence[float]
 ) -> LoadStep:
+    """What was meant to start within these seconds; without a rate, what did start is what was offered."""
     end_s = start_s + duration_s
 
     def inside(batch: Columns) -> NDArray[np.bool_]:
@@ -278,7 +285,7 @@ def _step(
     return LoadStep(
         start_s=start_s,
         duration_s=duration_s,
-        offered_per_s=rate_per_s,
+        offered_per_s=rate_per_s if rate_per_s is not None else sent / duration_s,
         scheduled=sent + dropped,
         dropped=dropped,
         answered=ok,

@@ -117,8 +117,7 @@ def test_without_a_declared_counter_it_names_the_key():
 def test_an_attempt_that_is_driven_again_is_counted_again():
     validities = iter(["invalid", "valid"])
     counter = Counter(100)
-    load = ScriptedLoad(lambda plan: counter.summarise(plan))
-    counter.summarise = lambda plan: grow(counter, plan, next(validities))
+    load = ScriptedLoad(lambda plan: grow(counter, plan, next(validities)))
     finding = measure(
         counts_agree,
         a_target(),

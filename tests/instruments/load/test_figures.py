@@ -243,3 +243,19 @@ def test_what_is_partial_is_never_valid():
 
 def test_every_kind_of_failure_has_a_code_of_its_own():
     assert len(set(FAILURE_CODES.values())) == len(FailureKind) + 1
+
+
+def test_a_closed_run_is_summed_up_in_the_parts_that_its_plan_asks_for(tmp_path):
+    rows = [(10.0 * (number // 25 + 1), 0, Cached.NO, None) for number in range(100)]  # one each 0.1 s
+    timed_out = FAILURE_CODES[FailureKind.TIMEOUT]
+    rows[99] = (5.0, timed_out, Cached.NO, None)
+    parts = summarize(recorded(tmp_path / "tried.parquet", rows, plan=a_plan(parts=4))).steps
+    assert [(step.start_s, step.duration_s) for step in parts] == [(0, 2.5), (2.5, 2.5), (5, 2.5), (7.5, 2.5)]
+    assert [step.scheduled for step in parts] == [25, 25, 25, 25]
+    assert [step.offered_per_s for step in parts] == [10, 10, 10, 10]
+    assert [step.p95_ms for step in parts] == [10, 20, 30, 40]
+    assert (parts[3].answered, parts[3].failed, parts[3].timed_out) == (24, 1, 1)
+
+
+def test_a_closed_run_whose_plan_asks_for_no_parts_has_none(tmp_path):
+    assert summarize(recorded(tmp_path / "tried.parquet", [(5.0, 0, Cached.NO, None)])).steps == ()
