@@ -31,6 +31,11 @@ LOAD_CHECKS = (
     "load_scenarios.medium",
     "load_scenarios.heavy",
 )
+STRESS, SPIKE = "load_scenarios.stress", "load_scenarios.spike"
+SATURATION, CACHE_HOSTILE = "load_scenarios.saturation", "load_scenarios.cache_hostile"
+SOAK, MEMORY_CEILING = "load_scenarios.soak", "load_scenarios.memory_ceiling"
+COUNTS_AGREE = "load_scenarios.counts_agree"
+UNANSWERED = (*LOAD_CHECKS, STRESS, SPIKE, SATURATION, CACHE_HOSTILE, SOAK, MEMORY_CEILING)
 
 _ALL = (
     # cache
@@ -52,14 +57,14 @@ _ALL = (
         "cache_never_called",
         "The cache is wired in but never called",
         "Every question is answered by the paid model; Redis sees no command.",
-        (*CACHE_CHECKS, *LOAD_CHECKS),
+        (*CACHE_CHECKS, *LOAD_CHECKS, STRESS),
         "cache",
     ),
     Defect(
         "cache_key_never_matches",
         "No question is ever found in the cache again",
         "The cache key holds a part that is new for each request, so every look-up misses.",
-        (*CACHE_CHECKS, *LOAD_CHECKS),
+        (*CACHE_CHECKS, *LOAD_CHECKS, STRESS),
         "cache",
     ),
     Defect(
@@ -73,7 +78,7 @@ _ALL = (
         "cache_marker_lies",
         "Replies say cached, and the model is paid all the same",
         "A repeated question is marked as cached, but the model is called and waited for each time.",
-        CACHE_CHECKS,
+        (*CACHE_CHECKS, STRESS),
         "cache",
     ),
     Defect(
@@ -116,21 +121,21 @@ _ALL = (
         "primary_route_500",
         "The chat route answers Internal Server Error",
         "POST /api/chat fails for every good question; the stream route works.",
-        ("endpoint_health.primary_route", *LOAD_CHECKS),
+        ("endpoint_health.primary_route", *UNANSWERED),
         "endpoint_health",
     ),
     Defect(
         "primary_route_flaky",
         "One question in eight fails",
         "Every eighth answer of POST /api/chat is a 500.",
-        ("cache.outage_fallback", "endpoint_health.primary_route", *LOAD_CHECKS),
+        ("cache.outage_fallback", "endpoint_health.primary_route", *LOAD_CHECKS, SATURATION, CACHE_HOSTILE),
         "endpoint_health",
     ),
     Defect(
         "wrong_shape",
         "The reply lacks the answer",
         "POST /api/chat answers 200, and the answer is missing in the reply.",
-        ("endpoint_health.primary_route", *LOAD_CHECKS),
+        ("endpoint_health.primary_route", *UNANSWERED),
         "endpoint_health",
     ),
     Defect(
@@ -177,7 +182,7 @@ _ALL = (
         "stale_server",
         "A stale server answers on the same port",
         "A chat process of an earlier start was never ended and gets half of the connections.",
-        ("endpoint_health.single_server",),
+        ("endpoint_health.single_server", COUNTS_AGREE, SATURATION),
         "endpoint_health",
     ),
     Defect(
@@ -192,14 +197,70 @@ _ALL = (
         "slow_under_load",
         "Slow above twelve users",
         "From the thirteenth user on every answer waits, 0.4 s for each user too many.",
-        ("load_scenarios.heavy",),
+        ("load_scenarios.heavy", SATURATION),
         "load_scenarios",
     ),
     Defect(
         "errors_under_load",
         "Refuses above twelve users",
         "From the thirteenth user on answers are 503.",
-        ("load_scenarios.heavy",),
+        ("load_scenarios.heavy", STRESS),
+        "load_scenarios",
+    ),
+    Defect(
+        "collapse_past_peak",
+        "Hangs instead of refusing",
+        "A new question beyond what the model has places for is neither answered nor refused for 30 s.",
+        (SATURATION,),
+        "load_scenarios",
+    ),
+    Defect(
+        "crash_at_50_users",
+        "Dies of fifty users, and is started again at once",
+        "With fifty users at the same time the process ends; a supervisor starts another one.",
+        (STRESS,),
+        "load_scenarios",
+    ),
+    Defect(
+        "slow_after_burst",
+        "Stays slow after a burst",
+        "When calm traffic grows suddenly, every second hit of the cache takes 1.5 s more for a minute.",
+        (SPIKE,),
+        "load_scenarios",
+    ),
+    Defect(
+        "errors_without_cache",
+        "Fails where the cache does not help",
+        "After forty new questions in a row every fourth of those asked at the same time is a 500.",
+        (SATURATION, CACHE_HOSTILE),
+        "load_scenarios",
+    ),
+    Defect(
+        "memory_leak",
+        "Memory grows with each new question",
+        "For each question that the cache did not know 150 kB are kept for good.",
+        (SOAK,),
+        "load_scenarios",
+    ),
+    Defect(
+        "errors_pile_up",
+        "Errors grow as traffic goes on",
+        "With known and new questions in turn more and more of the new ones fail, until there is a pause.",
+        (SOAK,),
+        "load_scenarios",
+    ),
+    Defect(
+        "memory_hungry",
+        "Needs half a gigabyte",
+        "From its start the service holds 500 MB more than it should have.",
+        (MEMORY_CEILING,),
+        "load_scenarios",
+    ),
+    Defect(
+        "metrics_undercount",
+        "One request in ten is not counted",
+        "http_requests_total leaves out every tenth request; everything else is counted.",
+        (COUNTS_AGREE,),
         "load_scenarios",
     ),
     # monitoring
@@ -207,14 +268,14 @@ _ALL = (
         "metrics_absent",
         "There are no metrics",
         "GET /metrics is a 404.",
-        ("monitoring.metrics_exposed",),
+        (COUNTS_AGREE, "monitoring.metrics_exposed"),
         "monitoring",
     ),
     Defect(
         "metrics_unparseable",
         "Metrics cannot be parsed",
         "GET /metrics ends with a line that is not in Prometheus format.",
-        ("monitoring.metrics_exposed",),
+        (COUNTS_AGREE, "monitoring.metrics_exposed"),
         "monitoring",
     ),
     Defect(

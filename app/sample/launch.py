@@ -23,6 +23,8 @@ PROXIES = ("cache", "upstream", "stock", "drafts", "invoices")
 CHAT_PARTS = ("older chat", "chat")
 REDIS_URL_NAME = "GREENLIGHT_SAMPLE_REDIS_URL"
 MODEL_SEED = 20_251_123
+MODEL_PLACES_PARALLEL = 16
+MODEL_PLACES = 24  # with those who wait
 SLOW_CACHE_PROXY = "cache-direct"
 
 
@@ -117,7 +119,19 @@ def _chat_config(state: State, *, shared: bool) -> dict[str, object]:
         "invoices_url": address(state.ports["invoices"]),
         "shared_port": shared,
         "defects": list(state.defects),
+        **model_places(state.model_speed),
     }
+
+
+def model_places(model_speed: float) -> dict[str, int]:
+    """How many calls of the model are under way, and how many wait: 16 and 8 at a real model's pace.
+
+    That is a capacity of about 50 never-seen questions a second. A faster model has fewer places, so that
+    the capacity, and with as many places in all the time in the queue, are the same at any speed: what
+    load does to the service does not depend on how fast its tests are.
+    """
+    parallel = max(1, min(round(MODEL_PLACES_PARALLEL / model_speed), MODEL_PLACES - 1))
+    return {"model_parallel": parallel, "model_waiting": MODEL_PLACES - parallel}
 
 
 def _start(state: State, name: str, port: str | int, command: list[str], environment: dict[str, str]) -> Part:

@@ -87,10 +87,26 @@ def wait_listening(part: Part, port: int, log: Path) -> None:
 
 
 def end(parts: Iterable[Part], *, grace_s: float = 6.0) -> None:
-    """End exactly these processes: SIGTERM, ``grace_s`` to finish, then SIGKILL; wait for it."""
+    """End exactly these processes and what they started: SIGTERM, ``grace_s`` to finish, then SIGKILL.
+
+    Waits for it. A part that gets SIGTERM ends its own processes before itself.
+    """
     running = _signal(parts, signal.SIGTERM)
-    stubborn = _signal(_left_after(running, grace_s), signal.SIGKILL)
-    _left_after(stubborn, grace_s)
+    stubborn = _left_after(running, grace_s)
+    started_by_them = [child for part in stubborn for child in _children(part)]
+    _left_after(_signal(stubborn, signal.SIGKILL), grace_s)
+    for child in started_by_them:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(started_by_them, timeout=grace_s)
+
+
+def _children(part: Part) -> list[psutil.Process]:
+    try:
+        process = part.process()
+        return process.children(recursive=True) if process else []
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _signal(parts: Iterable[Part], number: signal.Signals) -> list[Part]:

@@ -27,11 +27,20 @@ def bind(port: int, *, shared: bool = False) -> socket.socket:
 
 def serve(app: Any, port: int, *, shared: bool = False) -> None:
     """Serve ``app`` until SIGTERM, then finish requests within 5 s. Exits where the port is taken."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    serve_on(app, bind_or_exit(port, shared=shared))
+
+
+def bind_or_exit(port: int, *, shared: bool) -> socket.socket:
+    """As ``bind``; exits where the port is taken."""
     try:
-        listener = bind(port, shared=shared)
+        return bind(port, shared=shared)
     except OSError as error:
         sys.exit(f"cannot listen on {HOST}:{port}: {error.strerror}")
+
+
+def serve_on(app: Any, listener: socket.socket) -> None:
+    """Serve ``app`` on a socket that is bound until SIGTERM, then finish requests within 5 s."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier
 
 import httpx
@@ -15,6 +18,7 @@ from redis import AuthenticationError, Redis
 
 from app.sample import stack
 from app.sample.chat.broken.doors import CROWD
+from app.sample.chat.broken.load import BALLAST_BYTES, LEAKED_BYTES, SLOW_HIT_S
 from app.sample.defects import AS_FOUND, DEFECTS, checked
 from checks import all_checks
 from tests.sample.client import HANG, SLOW, Client, eventually, new_question
@@ -160,6 +164,65 @@ def errors_under_load(sample: Client) -> bool:
     return few == {200} and many == {200, 503}
 
 
+def collapse_past_peak(sample: Client) -> bool:
+    statuses = _at_once(sample, [new_question() for _ in range(60)], timeout_s=4)
+    return statuses.count(None) > 10 and 503 not in statuses
+
+
+def crash_at_50_users(sample: Client) -> bool:
+    before, part = _instance(sample), next(part for part in sample.state.parts if part.name == "chat")
+    _kept_connections(sample, 20)
+    survives = _instance(sample) == before
+    _kept_connections(sample, 50)
+    return survives and part.alive and eventually(lambda: _instance(sample) not in (before, ""))
+
+
+def slow_after_burst(sample: Client) -> bool:
+    question = new_question()
+    sample.chat(question)
+    time.sleep(5)
+    from_nothing = _asked_every(sample, question, 0.0, times=30)
+    time.sleep(5)
+    _asked_every(sample, question, 0.33, times=16)
+    _asked_every(sample, question, 0.05, times=20)
+    after = _asked_every(sample, question, 0.1, times=4)
+    return max(from_nothing) < 1 < SLOW_HIT_S < max(after)
+
+
+def errors_without_cache(sample: Client) -> bool:
+    new = _at_once(sample, [new_question() for _ in range(70)], together=4)
+    sample.chat("a question again")
+    sample.chat("a question again")
+    after_a_hit = _at_once(sample, [new_question() for _ in range(12)], together=4)
+    return new.count(500) > 1 and 500 not in new[:36] + after_a_hit
+
+
+def memory_leak(sample: Client) -> bool:
+    _at_once(sample, [new_question() for _ in range(20)], together=8)
+    before = _resident_bytes(sample)
+    _at_once(sample, [new_question() for _ in range(60)], together=8)
+    return _resident_bytes(sample) - before > 60 * LEAKED_BYTES * 0.8
+
+
+def errors_pile_up(sample: Client) -> bool:
+    sample.chat("a question known")
+    mixed = [question for _ in range(110) for question in (new_question(), "a question known")]
+    statuses = _at_once(sample, mixed, together=8)
+    time.sleep(0.6)
+    after_a_pause = _at_once(sample, mixed[:20:2], together=8)
+    return statuses.count(500) > 1 and 500 not in statuses[:80] + after_a_pause
+
+
+def memory_hungry(sample: Client) -> bool:
+    return _resident_bytes(sample) > BALLAST_BYTES
+
+
+def metrics_undercount(sample: Client) -> bool:
+    before = _chat_requests(sample)
+    _asked_every(sample, "a question counted", 0.0, times=40)
+    return 35 <= _chat_requests(sample) - before <= 37
+
+
 def metrics_absent(sample: Client) -> bool:
     return sample.http.get("/metrics").status_code == 404
 
@@ -247,6 +310,9 @@ TOGETHER = (
     (cache_hang_no_timeout,),
     (primary_route_500,),
     (bad_input_poisons,),
+    (collapse_past_peak, memory_leak, errors_pile_up, metrics_undercount),
+    (crash_at_50_users, memory_hungry),
+    (slow_after_burst, errors_without_cache),
 )
 SYMPTOMS = [symptom for together in TOGETHER for symptom in together]
 
@@ -265,9 +331,10 @@ def test_a_defect_shows_its_symptom(
 
 
 # Where an outage, an order or a crowd is needed the healthy case stands in the other test files.
-QUICK = [one for one in SYMPTOMS if one.__name__.startswith(("cache", "health", "metrics"))]
+QUICK = [one for one in SYMPTOMS if one.__name__.startswith(("cache", "health", "metrics", "memory"))]
 QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
+QUICK += [collapse_past_peak, slow_after_burst, errors_without_cache]
 QUICK += [slow_under_load, errors_under_load, no_compensation, compensation_forgets_lost_reply]
 
 
@@ -351,6 +418,79 @@ def _crowd(sample: Client, users: int) -> list[httpx.Response]:
 
 def _seconds(replies: list[httpx.Response]) -> list[float]:
     return [reply.elapsed.total_seconds() for reply in replies]
+
+
+def _at_once(
+    sample: Client, questions: list[str], *, together: int | None = None, timeout_s: float = 30
+) -> list[int | None]:
+    """The statuses of the replies, None for one that did not come in time."""
+
+    def ask(question: str) -> int | None:
+        with closing(_connection(sample, timeout_s)) as connection:
+            try:
+                return _status(connection, question)
+            except TimeoutError:
+                return None
+
+    with ThreadPoolExecutor(together or len(questions)) as pool:
+        return list(pool.map(ask, questions))
+
+
+def _connection(sample: Client, timeout_s: float) -> http.client.HTTPConnection:
+    """Takes less of the machine than httpx does, which matters where many ask."""
+    return http.client.HTTPConnection("127.0.0.1", sample.state.ports["chat"], timeout=timeout_s)
+
+
+def _status(connection: http.client.HTTPConnection, question: str) -> int:
+    body = json.dumps({"message": question, "session_id": "s"})
+    connection.request("POST", "/api/chat", body, {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    reply.read()
+    return reply.status
+
+
+def _asked_every(sample: Client, question: str, every_s: float, *, times: int) -> list[float]:
+    """How long each answer took, in s, one asked after the other."""
+    return _seconds([sample.chat(question) for _ in range(times) if time.sleep(every_s) is None])
+
+
+def _kept_connections(sample: Client, users: int) -> None:
+    """So many users ask on kept connections for a while, and come back where theirs was cut."""
+    until = time.monotonic() + 3
+
+    def ask(_: int) -> None:
+        with closing(_connection(sample, 10)) as connection:
+            while time.monotonic() < until:
+                try:
+                    _status(connection, "a question of many")
+                except (OSError, http.client.HTTPException):
+                    connection.close()
+                time.sleep(0.1)
+
+    with ThreadPoolExecutor(users) as pool:
+        list(pool.map(ask, range(users)))
+
+
+def _instance(sample: Client) -> str:
+    """Who answers, "" where nobody does."""
+    try:
+        return httpx.get(f"{sample.state.url}/health").json()["instance"]
+    except httpx.TransportError:
+        return ""
+
+
+def _resident_bytes(sample: Client) -> float:
+    return _metric(sample, "process_resident_memory_bytes ")
+
+
+def _chat_requests(sample: Client) -> float:
+    return _metric(sample, 'http_requests_total{method="POST",route="/api/chat"')
+
+
+def _metric(sample: Client, start: str) -> float:
+    """The sum of all series whose line begins like this."""
+    lines = sample.http.get("/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
 
 
 def _residue(sample: Client, partner: str) -> set[str]:

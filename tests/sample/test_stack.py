@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -20,6 +21,8 @@ from app.sample.defects import UnknownDefectError
 from app.sample.processes import Part, SampleError
 from app.sample.state import State
 from tests.sample.client import Client, eventually
+
+QUESTION = {"message": "What takes its time?", "session_id": "s"}
 
 
 @pytest.fixture
@@ -198,3 +201,40 @@ def test_a_password_in_the_redis_url_stays_out_of_the_target_file(own: Callable[
     assert targets.load(str(state.target_file)).redis.url == "${GREENLIGHT_SAMPLE_REDIS_URL}"
     assert "open-sesame" not in state.target_file.read_text() + state.model_dump_json()
     assert stack.environment(state)["GREENLIGHT_SAMPLE_REDIS_URL"] == url
+
+
+def test_a_supervised_service_ends_as_a_whole(own: Callable[..., State]):
+    state = own("crash_at_50_users")
+    part = next(part for part in state.parts if part.name == "chat")
+    [serving] = part.process().children()
+    with Client(state).http.stream("POST", "/api/v1/chat/stream", json=QUESTION) as streaming:
+        next(streaming.iter_lines())
+        mended = stack.set_defects([], state.folder)
+    assert not part.alive
+    assert not serving.is_running()
+    assert mended.whole
+    again = stack.set_defects(["crash_at_50_users"], state.folder)
+    part = next(part for part in again.parts if part.name == "chat")
+    [serving] = part.process().children()
+    os.kill(part.pid, signal.SIGKILL)
+    assert eventually(lambda: not serving.is_running())
+    assert stack.down(state.folder) is True
+
+
+def test_a_crashed_process_comes_back_under_another_name(own: Callable[..., State]):
+    client = Client(own("crash_at_50_users"))
+    part = next(part for part in client.state.parts if part.name == "chat")
+    before = client.http.get("/health").json()
+    [serving] = part.process().children()
+    serving.kill()
+    assert eventually(lambda: _health(client).get("instance", before["instance"]) != before["instance"])
+    assert client.chat().status_code == 200
+    assert part.alive
+    client.close()
+
+
+def _health(client: Client) -> dict[str, object]:
+    try:
+        return client.http.get("/health").json()
+    except httpx.TransportError:
+        return {}

@@ -56,7 +56,7 @@ class Answers:
         self._telemetry = telemetry
 
     async def answer(self, prompt: str) -> Answer:
-        """The whole answer. Raises ModelUnavailableError, ModelTimeoutError."""
+        """The whole answer. Raises one of model.FAILURES."""
         found = await self._look_up(prompt)
         if found is not None:
             return Answer(found, from_cache=True)
@@ -65,8 +65,8 @@ class Answers:
     async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
         """The answer's tokens and whether they come from the cache; the first token is there already.
 
-        So a model that fails is still an error status, not a stream that breaks. Raises
-        ModelUnavailableError, ModelTimeoutError; midway the iterator raises them.
+        So a model that fails is still an error status, not a stream that breaks. Raises one of
+        model.FAILURES; midway the iterator raises them.
         """
         found = await self._look_up(prompt)
         if found is not None:

@@ -9,6 +9,7 @@ import httpx
 
 from app.sample.chat.answers import Answering, Answers
 from app.sample.chat.broken import answers as broken_answers
+from app.sample.chat.broken import load as broken_load
 from app.sample.chat.broken import ordering as broken_ordering
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
 from app.sample.chat.ordering.idempotency import IdempotencyKeys
@@ -44,19 +45,21 @@ class Parts:
 def build(settings: Settings) -> Parts:
     """Make the parts; nothing connects yet."""
     settings, defects = broken_answers.settings(settings), settings.defects
-    telemetry = Telemetry()
+    telemetry = broken_load.telemetry_kind(defects)()
     model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
     model = broken_answers.model_kind(defects)(
         model_client,
+        broken_load.places_kind(defects)(
+            settings.model_parallel, settings.model_waiting, settings.model_wait_s
+        ),
         timeout_s=settings.model_timeout_s,
         tries=settings.model_tries,
         calls=telemetry.model_calls,
     )
     redis = RedisAnswers(settings.cache_url, ttl_s=settings.cache_ttl_s, timeout_s=settings.cache_timeout_s)
     cache = TwoLevels(redis, Memory(settings.memory_entries, settings.cache_ttl_s), telemetry.cache_up)
-    answers = Answers(
-        broken_answers.cache(cache, redis, model, defects), model, broken_answers.flights(defects), telemetry
-    )
+    kept = broken_load.cache(broken_answers.cache(cache, redis, model, defects), defects)
+    answers = Answers(kept, model, broken_answers.flights(defects), telemetry)
     healthy_steps, partner_clients = _steps(settings)
     steps, journal = broken_ordering.steps(healthy_steps, defects), Journal(settings.journal)
     compensations = broken_ordering.compensations(steps, journal, telemetry, defects)
@@ -64,7 +67,7 @@ def build(settings: Settings) -> Parts:
         settings=settings,
         telemetry=telemetry,
         cache=cache,
-        answers=broken_answers.answers(answers, defects),
+        answers=broken_load.answers(broken_answers.answers(answers, defects), defects),
         orders=Orders(steps, journal, compensations, telemetry),
         compensations=compensations,
         idempotency=IdempotencyKeys(),

@@ -16,10 +16,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.sample.chat.answers import Answer
-from app.sample.chat.model import ModelTimeoutError, ModelUnavailableError
+from app.sample.chat.model import FAILURES as MODEL_FAILURES
+from app.sample.chat.model import ModelTimeoutError
 from app.sample.chat.ordering.idempotency import KeyReusedError
 from app.sample.chat.ordering.partners import Booking, Line, OutOfStockError, PartnerError
 from app.sample.chat.parts import Parts
+from app.sample.chat.places import NoPlaceError
 from app.sample.chat.problems import ProblemError, responses
 from app.sample.chat.settings import VERSION
 from app.sample.chat.shapes import (
@@ -70,7 +72,7 @@ async def answered(message: str, parts: Parts) -> Answer:
     """The answer to a message. Raises ProblemError where the model fails."""
     try:
         return await parts.answers.answer(message)
-    except (ModelUnavailableError, ModelTimeoutError) as error:
+    except MODEL_FAILURES as error:
         raise model_problem(error) from error
 
 
@@ -85,7 +87,7 @@ async def chat_stream(question: ChatRequest, parts: Given) -> EventStream:
     """Answer a question as a stream: events `token` with text, then one event `done`."""
     try:
         tokens, from_cache = await parts.answers.stream(question.message)
-    except (ModelUnavailableError, ModelTimeoutError) as error:
+    except MODEL_FAILURES as error:
         raise model_problem(error) from error
     return EventStream(
         _events(tokens, metadata(parts, from_cache)),
@@ -97,7 +99,7 @@ async def _events(tokens: AsyncIterator[str], about: ChatMetadata) -> AsyncItera
     try:
         async for text in tokens:
             yield event("token", {"text": text})
-    except (ModelUnavailableError, ModelTimeoutError):
+    except MODEL_FAILURES:
         yield event("error", {"detail": "The answer broke off; ask again."})
         return
     yield event("done", {"metadata": about.model_dump()})
@@ -117,6 +119,8 @@ def model_problem(error: Exception) -> ProblemError:
     """What a caller is told when the model fails."""
     if isinstance(error, ModelTimeoutError):
         return ProblemError(504, "The language model did not answer in time.")
+    if isinstance(error, NoPlaceError):
+        return ProblemError(503, "Too many new questions at once; try again.", {"Retry-After": "1"})
     return ProblemError(503, "The language model is not available; try again.", {"Retry-After": "1"})
 
 

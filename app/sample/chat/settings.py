@@ -30,10 +30,13 @@ class Settings(BaseModel):
 
     cache_ttl_s: int = 900
     cache_timeout_s: float | None = 0.25
-    memory_entries: int = 2_000
+    memory_entries: int = 500
     model_timeout_s: float | None = 2.5
     model_connect_timeout_s: float = 0.5
     model_tries: int = 3
+    model_parallel: int = 16
+    model_waiting: int = 8
+    model_wait_s: float = 1.0
     partner_timeout_s: float = 0.5
     body_limit_bytes: int = 64_000
     user_rate_per_s: float = 500.0

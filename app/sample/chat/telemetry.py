@@ -59,6 +59,10 @@ class Telemetry:
             "chat_pending_compensations", "Orders that still have to be undone.", registry=self.registry
         )
 
+    def count(self, method: str, route: str, status: int) -> None:
+        """Count a reply."""
+        self.requests.labels(method, route, str(status)).inc()
+
 
 class Traced:
     """Gives each request an id, echoes what the caller sent, and counts and times the reply."""
@@ -108,5 +112,5 @@ class Traced:
     def _count(self, scope: Scope, status: int, elapsed_s: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if route != "unmatched" else "any"
-        self.telemetry.requests.labels(method, route, str(status)).inc()
+        self.telemetry.count(method, route, status)
         self.telemetry.duration.labels(method, route).observe(elapsed_s)

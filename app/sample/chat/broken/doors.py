@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
@@ -15,6 +16,7 @@ from app.sample.chat import problems
 
 POISONOUS_DEPTH = 50
 CROWD = 12  # more users than the third load scenario has, fewer than the fourth
+CRASHING_CROWD = 45  # fewer users than the fifth load scenario has, more than arrive at a given rate
 SEEN_WITHIN_S = 0.4
 WAIT_PER_CALLER_S = 0.4
 
@@ -27,6 +29,8 @@ def door(healthy: ASGIApp, defects: AbstractSet[str]) -> ASGIApp:
         healthy = SlowInCrowd(healthy)
     if "errors_under_load" in defects:
         healthy = RefusesCrowd(healthy)
+    if "crash_at_50_users" in defects:
+        healthy = DiesOfCrowd(healthy)
     return healthy
 
 
@@ -122,3 +126,12 @@ class RefusesCrowd(Crowd):
         refusal = problems.reply(Request(scope), 503, "No worker is free; try again.", headers=headers)
         await refusal(scope, receive, send)
         return True
+
+
+class DiesOfCrowd(Crowd):
+    """The process does not survive a great crowd."""
+
+    async def _refused(self, spot: Spot, _scope: Scope, _receive: Receive, _send: Send) -> bool:
+        if spot.crowd >= CRASHING_CROWD:
+            os._exit(70)  # at once, as the kernel ends a process: no reply, no goodbye
+        return False

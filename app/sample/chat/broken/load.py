@@ -1,0 +1,228 @@
+"""Defects that only load brings out: what the service keeps of it, how it sheds it, what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
+
+from app.sample.chat.answers import Answer, Answering
+from app.sample.chat.cache import Cache
+from app.sample.chat.places import Places
+from app.sample.chat.telemetry import Telemetry
+
+LEAKED_BYTES = 150_000
+BALLAST_BYTES = 500_000_000
+HANGS_S = 30.0
+COUNTED_UP_TO = 10  # of as many requests the last one is not counted
+
+MISSES_IN_A_ROW = 40  # more than any check asks that lets the cache help in between
+TOGETHER = 2
+FAILS_ONE_IN = 4
+
+HANDLES = 45
+IDLE_S = 0.4  # a pause in which what was lost is found again
+FAILING_SHARE = 1 / 250  # more of the questions fail with each handle that is missing
+
+RECENT_S, EARLIER_S = 0.8, 4.0
+CALM_PER_S, BURST_PER_S = 5.0, 7.0
+RISES = (2.5, 9.0)  # times; where users come who were not there before, it rises more
+SLOW_FOR_S = 60.0
+SLOW_ONE_IN = 2
+SLOW_HIT_S = 1.5
+
+
+def places_kind(defects: AbstractSet[str]) -> type[Places]:
+    """What bounds the calls of the model."""
+    return Hangs if "collapse_past_peak" in defects else Places
+
+
+def telemetry_kind(defects: AbstractSet[str]) -> type[Telemetry]:
+    """What counts requests."""
+    return CountsNineInTen if "metrics_undercount" in defects else Telemetry
+
+
+def cache(healthy: Cache, defects: AbstractSet[str]) -> Cache:
+    """The cache that answers use."""
+    if "memory_leak" in defects:
+        healthy = Leaks(healthy)
+    if "slow_after_burst" in defects:
+        healthy = SlowAfterBurst(healthy)
+    return healthy
+
+
+def answers(healthy: Answering, defects: AbstractSet[str]) -> Answering:
+    """What the two chat routes use."""
+    if "memory_hungry" in defects:
+        healthy = Hungry(healthy)
+    if "errors_without_cache" in defects:
+        healthy = FailsWithoutHits(healthy)
+    if "errors_pile_up" in defects:
+        healthy = LosesHandles(healthy)
+    return healthy
+
+
+class Hangs(Places):
+    """Whoever finds no place is neither answered nor refused while anyone could still wait for it."""
+
+    async def refuse(self) -> None:
+        """Raises NoPlaceError, when nobody listens any more."""
+        await asyncio.sleep(HANGS_S)
+        await super().refuse()
+
+
+class CountsNineInTen(Telemetry):
+    """Every tenth request is not counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = 0
+
+    def count(self, method: str, route: str, status: int) -> None:
+        """Count a request, or not."""
+        self._seen += 1
+        if self._seen % COUNTED_UP_TO:
+            super().count(method, route, status)
+
+
+class Leaks:
+    """Something of each question that the cache did not know is kept for good."""
+
+    def __init__(self, inner: Cache) -> None:
+        self._inner = inner
+        self._kept: list[bytes] = []
+
+    async def get(self, prompt: str) -> str | None:
+        """As healthy."""
+        return await self._inner.get(prompt)
+
+    async def put(self, prompt: str, answer: str) -> None:
+        """Keep an answer, and far too much beside it."""
+        self._kept.append(b"." * LEAKED_BYTES)  # written to, or the kernel would not give it any memory
+        await self._inner.put(prompt, answer)
+
+
+class SlowAfterBurst:
+    """After calm traffic has grown suddenly every second hit is late, for a minute."""
+
+    def __init__(self, inner: Cache) -> None:
+        self._inner = inner
+        self._hit_at: deque[float] = deque()
+        self._slow_until = 0.0
+        self._hits = 0
+
+    async def get(self, prompt: str) -> str | None:
+        """The answer, perhaps late."""
+        found = await self._inner.get(prompt)
+        if found is not None:
+            now = time.monotonic()
+            self._hit_at.append(now)
+            self._hits += 1
+            if self._bursts(now):
+                self._slow_until = now + SLOW_FOR_S
+            if now < self._slow_until and self._hits % SLOW_ONE_IN == 0:
+                await asyncio.sleep(SLOW_HIT_S)
+        return found
+
+    async def put(self, prompt: str, answer: str) -> None:
+        """As healthy."""
+        await self._inner.put(prompt, answer)
+
+    def _bursts(self, now: float) -> bool:
+        """Whether traffic that went on for a while, and calmly, has just become several times as much."""
+        while self._hit_at[0] < now - RECENT_S - EARLIER_S:
+            self._hit_at.popleft()
+        ages_s = [now - at for at in self._hit_at]
+        earlier_s = [age for age in ages_s if age > RECENT_S]
+        middle_s = RECENT_S + EARLIER_S / 2
+        went_on = any(age > middle_s for age in earlier_s) and any(age <= middle_s for age in earlier_s)
+        earlier_per_s = len(earlier_s) / EARLIER_S
+        recent_per_s = (len(ages_s) - len(earlier_s)) / RECENT_S
+        if not went_on or earlier_per_s > CALM_PER_S or recent_per_s < BURST_PER_S:
+            return False
+        return RISES[0] <= recent_per_s / earlier_per_s <= RISES[1]
+
+
+class Hungry:
+    """Holds a great deal of memory from its start."""
+
+    def __init__(self, inner: Answering) -> None:
+        self._inner = inner
+        self._ballast = b"." * BALLAST_BYTES
+
+    async def answer(self, prompt: str) -> Answer:
+        """As healthy."""
+        return await self._inner.answer(prompt)
+
+    async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
+        """As healthy."""
+        return await self._inner.stream(prompt)
+
+
+class AnswersOnly:
+    """Something is wrong with whole answers; streams are as healthy."""
+
+    def __init__(self, inner: Answering) -> None:
+        self._inner = inner
+
+    async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
+        """As healthy."""
+        return await self._inner.stream(prompt)
+
+
+class FailsWithoutHits(AnswersOnly):
+    """Where the cache has helped nobody for long, some of several questions at once get no session."""
+
+    def __init__(self, inner: Answering) -> None:
+        super().__init__(inner)
+        self._under_way = self._misses = self._crowded = 0
+
+    async def answer(self, prompt: str) -> Answer:
+        """The answer. Raises RuntimeError for every fourth of these questions."""
+        crowded = self._under_way >= TOGETHER
+        self._under_way += 1
+        try:
+            answer = await self._inner.answer(prompt)
+        finally:
+            self._under_way -= 1
+        self._misses = 0 if answer.from_cache else self._misses + 1
+        if crowded and self._misses > MISSES_IN_A_ROW:
+            self._crowded += 1
+            if self._crowded % FAILS_ONE_IN == 0:
+                raise RuntimeError("the pool of sessions was not refilled")
+        return answer
+
+
+class LosesHandles(AnswersOnly):
+    """A handle is lost where a miss follows a hit; only a pause brings the lost ones back.
+
+    So the longer traffic of known and new questions goes on, the more of the new ones fail.
+    """
+
+    def __init__(self, inner: Answering) -> None:
+        super().__init__(inner)
+        self._under_way = self._lost = 0
+        self._after_hit = False
+        self._failing = 0.0
+        self._last_at = time.monotonic()
+
+    async def answer(self, prompt: str) -> Answer:
+        """The answer. Raises RuntimeError where no handle is left for a new question."""
+        if not self._under_way and time.monotonic() - self._last_at > IDLE_S:
+            self._lost, self._failing = 0, 0.0
+        self._under_way += 1
+        try:
+            answer = await self._inner.answer(prompt)
+        finally:
+            self._under_way -= 1
+            self._last_at = time.monotonic()
+        if not answer.from_cache:
+            self._lost += self._after_hit
+            self._failing += max(0, self._lost - HANDLES) * FAILING_SHARE
+        self._after_hit = answer.from_cache
+        if self._failing >= 1:
+            self._failing -= 1
+            raise RuntimeError("no handle is left")
+        return answer
