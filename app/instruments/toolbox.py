@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -222,17 +223,19 @@ class Toolbox:
         )
 
     def _load(self, random: Random) -> WatchedLoad:
-        driver = make_driver(
+        samples_file = self._samples_file if self._samples_folder else None
+        make = partial(
+            make_driver,
             self._target,
             policy=self._policy,
             references=self._references,
             random=random,
             prompts=self._prompts,
             on_second=self._hooks.load_second,
-            samples_file=self._samples_file if self._samples_folder else None,
+            samples_file=samples_file,
         )
         return WatchedLoad(
-            driver, self._samples_file if self._samples_folder else None, self._hooks.load_result
+            lambda tell: make(on_partial=tell), self._target, samples_file, self._hooks.load_result
         )
 
     def _samples_file(self, scenario: str) -> Path:

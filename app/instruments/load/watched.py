@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from app.instruments.load.driver import LoadDriver
 from app.records import LoadResult
-from checks.contract import LoadPlan, LoadSummary
+from checks.contract import Knee, LoadPlan, LoadSummary, Target
+
+FEWEST_RATES = 3  # below that a knee is a guess
 
 
 class WatchedLoad:
-    """Runs scenarios, and hands each one's figures to ``on_result``."""
+    """Runs scenarios, and hands each one's figures to ``on_result``, also those of one that was cancelled.
+
+    ``make`` makes the driver, given where the figures of a cancelled scenario go.
+    """
 
     def __init__(
         self,
-        driver: LoadDriver,
+        make: Callable[[Callable[[LoadSummary], None]], LoadDriver],
+        target: Target,
         samples_file: Callable[[str], Path] | None,
         on_result: Callable[[LoadResult], None],
     ) -> None:
-        self._driver = driver
+        self._driver = make(self._tell)
+        self._peak_per_s = target.objectives.peak_per_s
         self._samples_file = samples_file
         self._on_result = on_result
+        self._started_at = datetime.now(UTC)
 
     async def run(self, plan: LoadPlan) -> LoadSummary:
         """Run the scenario to its end. Raises what LoadDriver.run raises."""
+        self._started_at = datetime.now(UTC)
         summary = await self._driver.run(plan)
-        file = self._samples_file(plan.scenario) if self._samples_file else None
-        self._on_result(load_result(summary, str(file) if file else None))
+        self._tell(summary)
         return summary
+
+    def _tell(self, summary: LoadSummary) -> None:
+        file = self._samples_file(summary.scenario) if self._samples_file else None
+        result = load_result(summary, str(file) if file else None)
+        told = {"started_at": self._started_at, "peak_per_s": self._peak_per_s}
+        self._on_result(result.model_copy(update=told))
+
+
+def _knee(summary: LoadSummary) -> Knee | None:
+    """Where the steps of a run that only went up break; None where they did not, or were few."""
+    rates = [step.offered_per_s for step in summary.steps]
+    if len(set(rates)) < FEWEST_RATES or rates != sorted(rates):
+        return None
+    from app.statistics.knees import knee  # noqa: PLC0415 - SciPy loads slowly
+
+    return knee(summary.steps)
 
 
 def load_result(summary: LoadSummary, samples_file: str | None) -> LoadResult:
@@ -74,6 +99,7 @@ def load_result(summary: LoadSummary, samples_file: str | None) -> LoadResult:
         dispatch_delay_p99_ms=summary.dispatch_delay_p99_ms,
         arrivals=summary.arrivals,
         steps=summary.steps,
+        knee=_knee(summary),
         streaming=summary.streaming,
         steady=summary.steady,
         goodput_ratio=summary.goodput_ratio,
