@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from app.records import RunState, Scorecard, ScoredFinding, Verdict
+from app.records import LoadResult, RunState, Scorecard, ScoredFinding, Verdict
 from checks.findings import Limit, Outcome
 from checks.wording import MINUS, NBSP, plural, show
 
@@ -180,6 +180,27 @@ def _age(age: timedelta) -> str:
     if minutes < 24 * 60:
         return f"{minutes // 60}{NBSP}h"
     return plural(minutes // (24 * 60), "day")
+
+
+def load_text(result: LoadResult) -> str:
+    """What stands under Users: ``20``; of an open run its arrival rate, ``20/s`` or ``5 to 60/s``."""
+    if result.model == "closed":
+        return str(result.users)
+    rates = [step.offered_per_s for step in result.steps]
+    if rates and min(rates) != max(rates):
+        return f"{min(rates):,.4g} to {show(max(rates), 'per_s')}"
+    rate = rates[0] if rates else result.rate_per_s
+    return ABSENT if rate is None else show(rate, "per_s")
+
+
+def load_doubts(result: LoadResult) -> list[str]:
+    """Why the figures of a scenario are not to be taken as they stand; text of a driver's, not escaped."""
+    doubts = []
+    if result.validity != "valid":
+        doubts.append(" ".join([f"{result.validity.upper()}.", *result.validity_reasons]))
+    if result.partial:
+        doubts.append(f"Partial result. {result.partial}")
+    return doubts
 
 
 def value_text(finding: ScoredFinding) -> str:

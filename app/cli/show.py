@@ -32,6 +32,8 @@ from app.wording import (
     duration,
     family_title,
     limit_text,
+    load_doubts,
+    load_text,
     one_line,
     score_line,
     score_text,
@@ -261,7 +263,7 @@ def _load(console: Console, results: Sequence[LoadResult]) -> None:
         times = (result.median_latency_ms, result.p95_latency_ms)
         grid.add_row(
             _text(result.scenario, 40),
-            str(result.users),
+            load_text(result),
             f"{result.total_requests:,}",
             show(result.success_rate, "ratio"),
             hits,
@@ -269,6 +271,9 @@ def _load(console: Console, results: Sequence[LoadResult]) -> None:
             show(result.requests_per_second, "per_s"),
         )
     console.print(grid)
+    for result in results:
+        for doubt in load_doubts(result):
+            console.print(_text(f"{one_line(result.scenario, 40)}: {doubt}", 600, style="dim"))
 
 
 def _claims(console: Console, claims: Sequence[ClaimState]) -> None:

@@ -25,6 +25,8 @@ from app.wording import (
     duration,
     interval_text,
     limit_text,
+    load_doubts,
+    load_text,
     many_lines,
     moment,
     one_line,
@@ -198,10 +200,8 @@ def _load(results: Sequence[LoadResult]) -> str:
         return ""
     rows = [_scenario(result) for result in results]
     heads = ["Scenario", "Users", "Requests", "Succeeded", "Cache hits", "Mean", "p50", "p95", "p99", "Rate"]
-    doubtful = [result for result in results if result.validity != "valid"]
     notes = [
-        f"{item.validity.title()}: {escape(item.scenario, 60)}. {escape(' '.join(item.validity_reasons))}"
-        for item in doubtful
+        f"{escape(item.scenario, 60)}: {escape(doubt)}" for item in results for doubt in load_doubts(item)
     ]
     return "\n\n".join(["### Load", _table(heads, "lrrrrrrrrr", rows), *notes])
 
@@ -215,7 +215,7 @@ def _scenario(result: LoadResult) -> list[str]:
     )
     return [
         escape(result.scenario, 60),
-        str(result.users),
+        load_text(result),
         f"{result.total_requests:,}",
         show(result.success_rate, "ratio"),
         ABSENT if result.cache_hit_rate is None else show(result.cache_hit_rate, "ratio"),

@@ -1,15 +1,17 @@
 """The cards of the load page that hold charts. Figures are made once for a file, a scenario and a theme.
 
 What is cached is keyed by a sample file's path and the time it was last written: a finished run's never is
-again. Cached figures are read only.
+again. Cached figures are read only, and Plotly has validated them: that is most of what a chart costs.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app.records import LoadResult, RunInfo
@@ -21,7 +23,7 @@ from app.views.charts.load_knee import knee_chart
 from app.views.charts.load_pair import ratios
 from app.views.charts.load_spread import histogram
 from app.views.charts.load_time import Schedule, over_time
-from app.views.charts.look import CONFIG, Figure
+from app.views.charts.look import CONFIG
 from app.views.load_figures import load_of, streaming_table
 from app.wording import ABSENT, family_title
 from checks.load import Knee, LoadStep
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from app.statistics.comparing import LoadComparison
 
 SATURATION = "saturation"
+SENTENCE = re.compile(r"([.;]) ")
 Stamp = tuple[str, int]  # a file and when it was last written
 
 
@@ -92,9 +95,9 @@ def over_time_card(result: LoadResult, samples: Samples) -> None:
 @st.cache_resource(show_spinner=False, max_entries=128)
 def _over_time(
     stamp: Stamp, schedule: Schedule, settled_s: float | None, dark: bool, _found: OverTime
-) -> Figure:
+) -> go.Figure:
     del stamp  # stands for _found in the cache's key
-    return over_time(_found, schedule, settled_s, dark=dark)
+    return go.Figure(over_time(_found, schedule, settled_s, dark=dark))
 
 
 def _schedule(result: LoadResult) -> Schedule:
@@ -126,9 +129,9 @@ def spread_card(result: LoadResult, samples: Samples) -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)
-def _histogram(stamp: Stamp, which: str, dark: bool, _spread: Spread) -> Figure:
+def _histogram(stamp: Stamp, which: str, dark: bool, _spread: Spread) -> go.Figure:
     del stamp  # stands for _spread in the cache's key
-    return histogram(_spread, dark=dark, height=250 if which == "latency" else 240)
+    return go.Figure(histogram(_spread, dark=dark, height=290 if which == "latency" else 240))
 
 
 def _spread_table(spread: Spread) -> str:
@@ -199,7 +202,7 @@ def against_card(before: Side | None, after: Side, why_not: str) -> None:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _compared(
     before: Stamp, after: Stamp, labels: tuple[str, str], dark: bool
-) -> tuple[LoadComparison, Figure]:
+) -> tuple[LoadComparison, go.Figure]:
     from app.statistics.comparing import LoadSamples, compare_loads  # noqa: PLC0415 - SciPy takes a second
 
     sides = [
@@ -207,7 +210,7 @@ def _compared(
         for stamp, label in zip((before, after), labels, strict=True)
     ]
     found = compare_loads(*sides)
-    return found, ratios(found.figures, dark=dark)
+    return found, go.Figure(ratios(found.figures, dark=dark))
 
 
 def knee_card(result: LoadResult, results: dict[str, LoadResult]) -> None:
@@ -230,21 +233,21 @@ def knee_card(result: LoadResult, results: dict[str, LoadResult]) -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs={LoadStep: repr, Knee: repr})
-def _knee(steps: tuple[LoadStep, ...], knee: Knee | None, peak_per_s: float | None, dark: bool) -> Figure:
-    return knee_chart(steps, knee, peak_per_s, dark=dark)
+def _knee(steps: tuple[LoadStep, ...], knee: Knee | None, peak_per_s: float | None, dark: bool) -> go.Figure:
+    return go.Figure(knee_chart(steps, knee, peak_per_s, dark=dark))
 
 
 def _bold_first(words: str) -> str:
-    """The first sentence bold."""
-    first, stop, rest = words.partition(". ")
-    return f"<b>{marks.text(first + stop.strip(), 300)}</b> {marks.text(rest, 600)}"
+    """What comes before the first full stop or semicolon bold."""
+    first, stop, rest = SENTENCE.split(words, maxsplit=1) if SENTENCE.search(words) else (words, "", "")
+    return f"<b>{marks.text(first + stop, 300)}</b> {marks.text(rest, 600)}"
 
 
 def _no_chart(why: str) -> None:
     st.html(f'<p class="gl-quiet"><b>No chart.</b> {marks.text(why, 600)}</p>')
 
 
-def _plot(figure: Any, key: str, alt: str) -> None:
+def _plot(figure: go.Figure, key: str, alt: str) -> None:
     st.plotly_chart(figure, theme=None, config=CONFIG, width="stretch", key=key, alt=alt)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests import records
-from tests.views import story
+from tests.views import loads, story
 
 pytestmark = pytest.mark.browser
 
@@ -14,6 +16,8 @@ PAGES = {
     "older run": ("/overview?target=sample&run=4", "Support chat API"),
     "check": ("/check?target=sample&run=4&check=cache.hit_rate", "Repeated questions miss the cache"),
     "run": ("/run?target=sample&run=13", "Run #13 is finished"),
+    "load": ("/load?target=sample&run=13&scenario=heavy", "Load results"),
+    "saturation": ("/load?target=sample&run=13&scenario=saturation", "Load results"),
     "history": ("/history?target=sample&a=4&b=13", "History"),
     "sample": ("/sample", "Sample"),
     "portfolio": ("/portfolio", "1 of 2 services is production ready"),
@@ -23,6 +27,7 @@ PAGES = {
 def tell_two(store) -> None:
     story.keep(store, story.card(("endpoint_health.bad_input",)), target=story.OTHER)
     story.tell(store)
+    loads.add(store, Path(str(store.engine.url.database)).parent / "samples")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +131,47 @@ def test_a_picked_pair_of_runs_stands_in_the_address_and_comes_back_with_it(serv
     seen.page.reload()
     seen.settle()
     assert seen.page.get_by_role("heading", name="Run #4 to run #13").count() == 1
+
+
+def test_the_scenario_chosen_and_the_other_run_come_back_with_the_address(server, visit):
+    seen = visit(server).open("/load?target=sample&run=13")
+    seen.page.get_by_role("radio", name="Light 5").click()
+    seen.page.wait_for_url("**scenario=light**")
+    seen.settle()
+    assert seen.page.get_by_role("heading", name="Light: 5 users").count() == 1
+    assert "against=12" in seen.page.url
+    seen.page.reload()
+    seen.settle()
+    assert seen.page.get_by_role("heading", name="Light: 5 users").count() == 1
+    assert seen.page.get_by_role("heading", name="Run #13 against run #12").count() == 1
+
+
+def test_every_chart_of_the_load_page_is_drawn_and_spoken(server, visit):
+    seen = visit(server).open(PAGES["load"][0])
+    charts = seen.page.locator(".stPlotlyChart")
+    assert charts.count() == 6
+    for number in range(6):
+        assert charts.nth(number).locator(".main-svg").first.is_visible()
+        assert len(charts.nth(number).get_attribute("aria-label") or "") > 20
+
+
+def test_the_numbers_are_downloaded_as_csv(server, visit, tmp_path):
+    seen = visit(server).open(PAGES["load"][0])
+    seen.page.get_by_text("Numbers of all scenarios").click()
+    with seen.page.expect_download() as download:
+        seen.page.get_by_role("button", name="Download CSV").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    assert file.name == "sample-run-13-load.csv"
+    lines = file.read_text().splitlines()
+    assert lines[0].startswith("scenario,model,users")
+    assert [line.partition(",")[0] for line in lines[1:]] == [
+        "baseline",
+        "light",
+        "medium",
+        "heavy",
+        "saturation",
+    ]
 
 
 def test_an_export_is_downloaded_whole(server, visit, tmp_path):

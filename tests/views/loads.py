@@ -13,20 +13,12 @@ from app.history.store import Store
 from app.records import LoadResult, RunInfo
 from app.samples.columns import SCHEMA
 from app.samples.writing import SampleWriter
+from app.statistics.knees import knee
 from checks.findings import Limit, Outcome
-from checks.load import Arrivals, Knee, LoadStep, Steady, Streaming, Usl
+from checks.load import Arrivals, LoadStep, Steady, Streaming
 from tests import records
 from tests.views import story
 
-KNEE = Knee(
-    per_s=46.0,
-    interval=(40.0, 50.0),
-    at_least_per_s=40.0,
-    resolved=True,
-    monotone=True,
-    usl=Usl(per_s_of_one=1.0, contention=0.001, coherency=0.00012, peak_per_s=48.0, r_squared=0.99),
-    words="2.3 times the declared peak. Past the knee, 38 % are shed with 429 and nothing hangs.",
-)
 THRESHOLDS = {
     "pass_success_ratio": 0.95,
     "pass_mean_ms": 10_000.0,
@@ -183,7 +175,7 @@ def saturation(folder: Path, *, seconds: float = 15) -> LoadResult:
     }
     file = write(folder / "saturation.parquet", rows)
     return result(
-        "saturation", rows, file, model="open", users=600, rate_per_s=None, steps=stages, knee=KNEE,
+        "saturation", rows, file, model="open", users=600, rate_per_s=None, steps=stages, knee=knee(stages),
         peak_per_s=20.0, arrivals=Arrivals(len(start) + 12, len(start), 12), passed=None,
         failures={"status": int(failed.sum())}, failure_examples={"status": "429 Too Many Requests"},
         service_p50_ms=80.0, service_p99_ms=9000.0, dispatch_delay_p50_ms=0.2, dispatch_delay_p99_ms=3.1,
@@ -212,24 +204,38 @@ def keep(
     return run
 
 
+def results(folder: Path, *, seconds: float = 30, slower: float = 1.0, seed: int = 1) -> list[LoadResult]:
+    """The closed scenarios of a run with their samples in ``folder``; heavy stalls once, and streams."""
+    found = []
+    for index, (scenario, users) in enumerate(records.USERS.items()):
+        stall = (0.55 * seconds, 0.62 * seconds) if scenario == "heavy" else None
+        rows = requests(users=users, seconds=seconds, slower=slower, stall_s=stall, seed=10 * seed + index)
+        more: dict[str, Any] = {"users": users}
+        if scenario == "heavy":
+            rows = streamed(rows)
+            more |= {"streaming": streaming(), "steady": steady(rows)}
+        found.append(result(scenario, rows, write(folder / f"{scenario}.parquet", rows), **more))
+    return found
+
+
 def tell(store: Store, folder: Path, *, seconds: float = 30) -> None:
-    """Keep two runs: a slower one, and the newest with five closed scenarios, streams and a saturation."""
-    for number, slower in ((1, 1.35), (2, 1.0)):
-        into = folder / str(number)
-        found = []
-        for index, (scenario, users) in enumerate(records.USERS.items()):
-            stall = (0.55 * seconds, 0.62 * seconds) if scenario == "heavy" else None
-            rows = requests(
-                users=users, seconds=seconds, slower=slower, stall_s=stall, seed=10 * number + index
-            )
-            extra: dict[str, Any] = {"users": users}
-            if scenario == "heavy":
-                rows = streamed(rows)
-                extra |= {"streaming": streaming(), "steady": steady(rows)}
-            found.append(result(scenario, rows, write(into / f"{scenario}.parquet", rows), **extra))
-        if number == 2:
-            found.append(saturation(into, seconds=seconds / 4))
-        keep(store, *found, ago=timedelta(days=2 - number, minutes=12))
+    """Keep two runs: a slower one, and the newest, which has also found where the service breaks."""
+    earlier = results(folder / "1", seconds=seconds, slower=1.35, seed=1)
+    keep(store, *earlier, ago=timedelta(days=1))
+    newest = results(folder / "2", seconds=seconds, seed=2)
+    keep(store, *newest, saturation(folder / "2", seconds=seconds / 4))
+
+
+def add(store: Store, folder: Path, *, seconds: float = 12) -> None:
+    """Give the last two runs of tests/views/story.py load results."""
+    for number, slower in ((12, 1.35), (13, 1.0)):
+        run = store.run_by_number("sample", number)
+        assert run is not None
+        found = results(folder / str(number), seconds=seconds, slower=slower, seed=number)
+        if number == 13:
+            found.append(saturation(folder / str(number), seconds=seconds / 4))
+        for item in found:
+            store.add_load_result(run.run_id, item)
 
 
 def steady(rows: dict[str, Any]) -> Steady:

@@ -105,7 +105,7 @@ def tell(store: Store) -> None:
             keep(store, scorecard, ago=ago, started_by=who)
 
 
-def keep_running(store: Store, *, seconds: int = 4, pid: int | None = None) -> RunInfo:
+def keep_running(store: Store, *, seconds: int = 4, pid: int | None = None, **load: Any) -> RunInfo:
     """Keep a run in its heavy load scenario, carried out by process ``pid`` (by default this one)."""
     run = store.create_run(TARGET, profile="quick", faults=True, started_by="dashboard", planned=PLANNED)
     store.start_run(run.run_id, PLANNED)
@@ -125,7 +125,8 @@ def keep_running(store: Store, *, seconds: int = 4, pid: int | None = None) -> R
     lever = {"lever": "cache", "way": "refuse", "what": "restored", "detail": "put back by toxiproxy:cache"}
     events.append({"kind": "lever", "text": "cache restored", "data": lever})
     events += [
-        {"kind": "load", "text": "heavy", "data": second_of_load(second)} for second in range(1, seconds + 1)
+        {"kind": "load", "text": "heavy", "data": second_of_load(second, **load)}
+        for second in range(1, seconds + 1)
     ]
     for seq, event in enumerate(events, 1):
         store.add_event(run.run_id, RunEvent(seq=seq, at=began + timedelta(seconds=seq), **event))

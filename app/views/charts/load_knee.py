@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from app.samples.aggregate import Numbers
+from app.statistics.scalability import HANGING
 from app.views.charts.load import panel_name
 from app.views.charts.load_spread import log_ticks
 from app.views.charts.look import Figure, Palette, base, floats, palette, rgba, trace, words
 from checks.load import Knee, LoadStep, Usl
 from checks.wording import show
 
-FIT_POINTS = 60
 SMALL: dict[str, Any] = {"font": {"size": 11}}
 
 
@@ -48,11 +48,13 @@ def knee_chart(
     layout["shapes"] = _lines(knee, peak_per_s, end, colours)
     data = [_ideal(end, colours)]
     if knee is not None and knee.usl is not None:
-        last = float(offered.max())
-        data.append(_fit(knee.usl, last, colours))
-        y = float(usl(np.array([last]), knee.usl)[0])
-        place = {"x": last, "y": min(y, 0.9 * top), "xanchor": "right", "yanchor": "top", "yshift": -6}
-        layout["annotations"].append(words("fit (USL)", colours=colours, **place, **SMALL))
+        at, fitted = fit(steps, knee.usl)
+        line = {"color": colours.faint, "width": 1.4}
+        data.append(trace(at, fitted, line=line, name="fit", hoverinfo="skip"))
+        if len(at):
+            y = min(float(fitted[-1]), 0.9 * top)
+            place = {"x": float(at[-1]), "y": y, "xanchor": "right", "yanchor": "top", "yshift": -6}
+            layout["annotations"].append(words("fit (USL)", colours=colours, **place, **SMALL))
     data += [_answered(offered, answered, colours), _latency(offered, p95, colours)]
     return {"data": data, "layout": layout | {"height": 380, "hovermode": "x"}}
 
@@ -82,15 +84,16 @@ def _ideal(end: float, colours: Palette) -> dict[str, Any]:
     return trace(ends, ends, line=line, name="ideal", hoverinfo="skip")
 
 
-def usl(load: Numbers, law: Usl) -> Numbers:
-    """Throughput at a load: ``X(N) = x1 N / (1 + a (N - 1) + b N (N - 1))`` (Gunther 2007)."""
-    return law.per_s_of_one * load / (1 + law.contention * (load - 1) + law.coherency * load * (load - 1))
+def fit(steps: Sequence[LoadStep], law: Usl) -> tuple[Numbers, Numbers]:
+    """The Universal Scalability Law at the steps it was fitted to: offered, and answered as it says.
 
-
-def _fit(law: Usl, end: float, colours: Palette) -> dict[str, Any]:
-    load = np.linspace(end / FIT_POINTS, end, FIT_POINTS)
-    line = {"color": colours.faint, "width": 1.4}
-    return trace(load, usl(load, law), line=line, name="fit", hoverinfo="skip")
+    ``X(N) = g N / (1 + a (N - 1) + b N (N - 1))`` (Gunther 2007), with ``N`` under way by Little's law
+    from the median latency, as in app.statistics.scalability.
+    """
+    told = [step for step in steps if step.p50_ms and step.timed_out <= HANGING * step.scheduled]
+    under_way = np.array([step.answered_per_s * (step.p50_ms or 0.0) / 1000 for step in told])
+    waits = law.contention * (under_way - 1) + law.coherency * under_way * (under_way - 1)
+    return np.array([step.offered_per_s for step in told]), law.per_s_of_one * under_way / (1 + waits)
 
 
 def _answered(offered: Numbers, answered: Numbers, colours: Palette) -> dict[str, Any]:

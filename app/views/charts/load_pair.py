@@ -42,8 +42,12 @@ class Compared(Protocol):
         """The ratio's 95 % interval."""
 
     @property
-    def noise(self) -> float:
-        """How far apart runs of the same service are, as a share."""
+    def noise(self) -> tuple[float, float] | None:
+        """The band in which repeated runs of one service lie, where there were some."""
+
+    @property
+    def smallest_shown(self) -> float | None:
+        """The smallest ratio above 1 that these samples would have shown; as much less as well."""
 
     @property
     def verdict(self) -> str:
@@ -58,7 +62,10 @@ TONES = {"better": "pass", "worse": "fail"}
 
 
 def ratios(figures: Sequence[Compared], *, dark: bool) -> Figure:
-    """A row a figure: dot and interval on a log axis around 1x, the noise grey behind, words at the right."""
+    """A row a figure: dot and interval on a log axis around 1x, words at the right.
+
+    Grey behind is the noise between runs; where that is not known, what would be too small to be shown.
+    """
     colours = palette(dark)
     layout = base(colours, right=142, top=26)
     low, high = _ends(figures)
@@ -80,9 +87,10 @@ def ratios(figures: Sequence[Compared], *, dark: bool) -> Figure:
         shape for row, figure in enumerate(figures) for shape in _shapes(row, figure, colours)
     ]
     layout["annotations"] = [_words(row, figure, colours) for row, figure in enumerate(figures)]
-    if any(figure.noise > 0 for figure in figures):
+    named = "noise" if any(figure.noise for figure in figures) else "too small to be shown"
+    if any(_band(figure) for figure in figures):
         place = {"x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 4}
-        layout["annotations"].append(words("noise", font={"size": 11}, colours=colours, **place))
+        layout["annotations"].append(words(named, font={"size": 11}, colours=colours, **place))
     height = ROW_HEIGHT * len(figures) + 70
     return {"data": [_dots(figures, colours)], "layout": layout | {"height": height, "hovermode": "closest"}}
 
@@ -90,6 +98,13 @@ def ratios(figures: Sequence[Compared], *, dark: bool) -> Figure:
 def colour_of(figure: Compared, colours: Palette) -> str:
     """The verdict's fill; grey where no difference was shown."""
     return colours.fills.get(TONES.get(figure.verdict, ""), colours.muted)
+
+
+def _band(figure: Compared) -> tuple[float, float] | None:
+    """What says nothing of the service: noise between runs, or else what the samples are too few for."""
+    if figure.noise is not None or figure.smallest_shown is None:
+        return figure.noise
+    return 1 / figure.smallest_shown, figure.smallest_shown
 
 
 def _cut(ratio: float) -> float:
@@ -112,10 +127,11 @@ def _ticks(low: float, high: float) -> dict[str, Any]:
 
 def _shapes(row: int, figure: Compared, colours: Palette) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    if figure.noise > 0:
-        band = {"x0": 1 / (1 + figure.noise), "x1": 1 + figure.noise, "y0": row - 0.5, "y1": row + 0.5}
+    band = _band(figure)
+    if band is not None:
+        place = {"x0": 10 ** _cut(band[0]), "x1": 10 ** _cut(band[1]), "y0": row - 0.5, "y1": row + 0.5}
         fill = {"fillcolor": colours.shade, "line": {"width": 0}, "layer": "below"}
-        found.append({"type": "rect", **band, **fill})
+        found.append({"type": "rect", **place, **fill})
     if figure.interval is not None:
         start, end = (10 ** _cut(end) for end in figure.interval)
         line = {"color": colour_of(figure, colours), "width": 3}

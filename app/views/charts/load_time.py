@@ -12,7 +12,29 @@ from app.views.charts.look import Figure, Palette, base, palette, rgba, trace, w
 from checks.wording import show
 
 MOST_TICKS = 6
-TICK_STEPS_S = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
+TICK_STEPS_S = (
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    20,
+    30,
+    60,
+    120,
+    300,
+    600,
+    1200,
+    1800,
+    3600,
+    7200,
+    14400,
+    28800,
+    86400,
+)
 FULL = {"latency": [0.47, 1], "answers": [0.19, 0.37], "errors": [0, 0.1]}
 WITHOUT_ERRORS = {"latency": [0.36, 1], "answers": [0, 0.25]}
 HIGHEST_OVER_P99 = 1.7  # a single worst answer does not flatten the lines: past this it is named at the top
