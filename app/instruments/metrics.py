@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from prometheus_client import parser as prometheus_text
 from prometheus_client.metrics_core import Metric
@@ -31,6 +33,53 @@ class MetricsPage:
 
     async def scrape(self) -> Scrape:
         """Read and parse the page. Raises InstrumentFailure only where no metrics route is declared."""
+        return scrape_of(await self._read())
+
+    async def requests(self) -> float:
+        """The service's own count of business requests: ``[health.requests]``, summed over its series.
+
+        0 where the metric is announced and none of its series has the declared labels: a labelled counter
+        has no series before its first increment. Raises InstrumentFailure where none is declared
+        (``health.requests``) or it cannot be read.
+        """
+        declared = self._target.health.requests
+        if declared is None:
+            raise InstrumentFailure(
+                "The service's count of requests is not declared. Add `[health.requests]` with its metric "
+                "and labels to the target file.",
+                missing="health.requests",
+            )
+        found = await self.total(declared.metric, declared.labels)
+        if found is None:
+            raise InstrumentFailure(
+                f"The metrics page {self._target.absolute(self._target.health.metrics or '')} has no metric "
+                f"{declared.metric}. Correct `[health.requests] metric` in the target file.",
+                missing="health.requests",
+            )
+        return found
+
+    async def total(self, metric: str, labels: Mapping[str, str] | None = None) -> float | None:
+        """The sum over the series of ``metric`` with these labels, None where the page has no such metric.
+
+        Raises InstrumentFailure where the page is not declared or cannot be read.
+        """
+        reply = await self._read()
+        why = reply.failure.detail if reply.failure else f"status {reply.status}"
+        if reply.failure is not None or reply.status != HTTPStatus.OK:
+            raise InstrumentFailure(f"The metrics page {reply.url} cannot be read: {why}.")
+        if reply.truncated:
+            raise InstrumentFailure(
+                f"The metrics page {reply.url} is larger than {len(reply.body) >> 20} MiB."
+            )
+        try:
+            found = metric_sum(reply, metric, labels)
+        except UnreadablePageError as error:
+            raise InstrumentFailure(f"{reply.url} is {error}.") from error
+        if found is not None and not math.isfinite(found):
+            raise InstrumentFailure(f"The metric {metric} of {reply.url} is {found}, which is no count.")
+        return found
+
+    async def _read(self) -> Reply:
         place = self._target.health.metrics
         if place is None:
             raise InstrumentFailure(
@@ -38,8 +87,7 @@ class MetricsPage:
                 missing="health.metrics",
             )
         request = Request("GET", place, {"Accept": ACCEPT, **self._target.health.headers})
-        reply = await self._http.send(request, timeout_s=TIMEOUT_S)
-        return scrape_of(reply)
+        return await self._http.send(request, timeout_s=TIMEOUT_S)
 
 
 def scrape_of(reply: Reply) -> Scrape:
@@ -62,16 +110,22 @@ def scrape_of(reply: Reply) -> Scrape:
     )
 
 
-def metric_sum(reply: Reply, metric: str) -> float | None:
-    """The sum over all series of ``metric`` (with or without its ``_total``), None where there is none."""
+def metric_sum(reply: Reply, metric: str, labels: Mapping[str, str] | None = None) -> float | None:
+    """The sum over all series of ``metric`` (with or without its ``_total``) that have these ``labels``.
+
+    None where the page does not know the metric, 0 where it only announces it, or has other series of it.
+    Raises UnreadablePageError.
+    """
     names = {metric, f"{metric}_total"}
-    values = [
-        sample.value
-        for family in _families(reply.text, reply.headers.get("content-type", ""))
-        for sample in family.samples
-        if sample.name in names
-    ]
-    return sum(values) if values else None
+    wanted = (labels or {}).items()
+    known, total = False, 0.0
+    for family in _families(reply.text, reply.headers.get("content-type", "")):
+        known = known or (family.name in names or f"{family.name}_total" in names)
+        for sample in family.samples:
+            if sample.name in names:
+                known = True
+                total += sample.value if wanted <= sample.labels.items() else 0.0
+    return total if known else None
 
 
 @dataclass

@@ -19,6 +19,7 @@ from app.instruments.faults.ledger import Ledger
 from app.instruments.http import HttpProbe
 from app.instruments.load.making import make_driver
 from app.instruments.load.watched import WatchedLoad
+from app.instruments.memory import ServiceMemory
 from app.instruments.metrics import KEPT_BYTES as METRICS_BYTES
 from app.instruments.metrics import MetricsPage
 from app.instruments.openapi import KEPT_BYTES as OPENAPI_BYTES
@@ -64,6 +65,11 @@ ABSENT: Mapping[str, tuple[str, str, str]] = {
     "transaction": ("No transaction is declared", "transaction", "`[transaction]` with its steps and states"),
     "health.liveness": ("No health route is declared", "health.liveness", "`[health] liveness`"),
     "health.metrics": ("No metrics route is declared", "health.metrics", "`[health] metrics`"),
+    "health.requests": (
+        "The service's count of requests is not declared",
+        "health.requests",
+        "`[health.requests]` with its metric and labels",
+    ),
 }
 
 
@@ -211,7 +217,10 @@ class Toolbox:
             "upstream": lambda: UpstreamMeter(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
             "processes": lambda: HostProcesses(target, self._references, wire.also_at),
             "openapi": lambda: OpenApiDocuments(target, HttpProbe(wire, kept_bytes=OPENAPI_BYTES)),
-            "metrics": lambda: MetricsPage(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
+            "metrics": lambda: _metrics(target, wire),
+            "memory": lambda: ServiceMemory(
+                target, HostProcesses(target, self._references), _metrics(target, wire)
+            ),
             "faults": lambda: Breaker(
                 target, self._references, self._ledger, self._lever_refused, self._hooks.lever
             ),
@@ -272,6 +281,10 @@ class Toolbox:
 
 def _sse(target: Target, wire: Wire) -> SseReader:
     return SseReader(wire, target.stream.ends if target.stream else None)
+
+
+def _metrics(target: Target, wire: Wire) -> MetricsPage:
+    return MetricsPage(target, HttpProbe(wire, kept_bytes=METRICS_BYTES))
 
 
 def _declared(target: Target, key: str) -> bool:

@@ -184,3 +184,74 @@ async def test_a_meter_that_is_not_declared_names_the_key_to_add():
         with pytest.raises(InstrumentFailure) as caught:
             await UpstreamMeter(target, HttpProbe(wire)).calls()
     assert caught.value.missing == "upstream.calls"
+
+
+COUNTED = {"metric": "http_requests_total", "labels": {"route": "/chat"}}
+
+
+async def requests_at(body: str | bytes, declared: dict[str, object], status: int = 200, kind: str = TEXT):
+    async def talk(visit):
+        await visit.reply(body, status, Content_Type=kind)
+
+    async with scripted(talk) as server:
+        document = {"url": server.url, "health": {"metrics": "/metrics", "requests": declared}}
+        target = Target.model_validate(document)
+        async with wire_to(target) as wire:
+            return await MetricsPage(target, HttpProbe(wire, kept_bytes=KEPT_BYTES)).requests()
+
+
+@pytest.mark.parametrize(
+    ("kind", "render"),
+    [(TEXT, generate_latest), (OPENMETRICS, generate_openmetrics)],
+    ids=["text", "openmetrics"],
+)
+@pytest.mark.parametrize(
+    ("metric", "labels", "expected"),
+    [
+        ("requests_total", {}, 4.0),
+        ("requests", {}, 4.0),
+        ("requests_total", {"route": "/chat"}, 4.0),
+        ("requests", {"route": "/chat", "status": "500"}, 1.0),
+        ("requests", {"route": "/other"}, 0.0),
+        ("requests", {"other": "/chat"}, 0.0),
+        ("latency_seconds_count", {}, 1.0),
+    ],
+)
+async def test_business_requests_are_the_sum_of_the_series_with_all_labels(
+    kind, render, metric, labels, expected
+):
+    declared = {"metric": metric, "labels": labels}
+    assert await requests_at(render(registry()), declared, kind=kind) == expected
+
+
+async def test_a_counter_that_is_announced_and_never_counted_is_0():
+    assert (
+        await requests_at("# HELP http_requests_total x\n# TYPE http_requests_total counter\n", COUNTED) == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "why"),
+    [
+        ("x 1\n", 200, "has no metric http_requests_total"),
+        ("<html>", 200, "not a metrics page"),
+        ("x 1\n", 503, "cannot be read: status 503"),
+        ('http_requests_total{route="/chat"} NaN\n', 200, "is no count"),
+        (b"x 1\n" * 1_500_000, 200, "larger than 5 MiB"),
+    ],
+)
+async def test_a_count_of_requests_that_cannot_be_read_says_why(body: str, status: int, why: str):
+    with pytest.raises(InstrumentFailure, match=why):
+        await requests_at(body, COUNTED, status)
+
+
+@pytest.mark.parametrize(
+    ("health", "missing"),
+    [({"metrics": "/metrics"}, "health.requests"), ({"requests": COUNTED}, "health.metrics")],
+)
+async def test_a_count_of_requests_that_is_not_declared_names_the_key_to_add(health, missing):
+    target = Target.model_validate({"url": "http://127.0.0.1:1", "health": health})
+    async with wire_to(target) as wire:
+        with pytest.raises(InstrumentFailure) as caught:
+            await MetricsPage(target, HttpProbe(wire)).requests()
+    assert caught.value.missing == missing

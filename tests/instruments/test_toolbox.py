@@ -78,6 +78,8 @@ def toolbox(document: dict[str, Any], folder: Path, policy: Policy | None = None
         (("metrics",), {}, "health.metrics"),
         (("metrics",), {"health": {"metrics": "/metrics"}}, None),
         (("target.health.metrics",), {}, "health.metrics"),
+        (("target.health.requests",), {}, "health.requests"),
+        (("memory",), {}, None),
         (("target.cost",), {}, "cost"),
         (("target.transaction",), {}, "transaction"),
         (("target.levers.cache",), {}, "levers.cache"),
@@ -156,6 +158,7 @@ async def test_every_named_instrument_is_there(tmp_path):
         "processes",
         "openapi",
         "metrics",
+        "memory",
         "faults",
     )
     async with toolbox({"ask": ASK}, tmp_path)[0].open(check(*names)) as instruments:
