@@ -97,7 +97,23 @@ def reconcile(store: Store) -> list[RunInfo]:
             total = len(info.planned) or "its"
             message = f"The run's process is gone after {info.done} of {total} checks."
             store.end_run(info.run_id, RunState.INTERRUPTED, message)
+        _salvage(store, info.run_id)
     return gone
+
+
+def _salvage(store: Store, run_id: int) -> None:
+    """Keep the figures of a scenario that was under way when its run's process went."""
+    parts = sorted((paths.samples_folder() / str(run_id)).glob("*.part"))
+    if not parts:
+        return
+    from app.instruments.load.kept import summarize_killed  # noqa: PLC0415 - Arrow loads slowly
+    from app.instruments.load.watched import load_result  # noqa: PLC0415
+    from app.samples.reading import SamplesError  # noqa: PLC0415
+
+    for path in (part.with_suffix("") for part in parts if ".warmup." not in part.name):
+        with contextlib.suppress(SamplesError):  # killed before it had written anything that can be read
+            summary = summarize_killed(path, "the run's process is gone")
+            store.add_load_result(run_id, load_result(summary, str(path)))
 
 
 def is_alive(store: Store, run_id: int) -> bool:

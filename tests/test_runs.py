@@ -19,13 +19,24 @@ import pytest
 from app import paths, runs, targets
 from app.history.store import Store
 from app.records import RunInfo, RunState
+from app.samples.reading import open_samples
 from checks.contract import Outcome
 
 WAIT_S = 60.0
 
 
 class Service(BaseHTTPRequestHandler):
-    """Healthy at /health, unless the server is told to hold its answers back."""
+    """Healthy at /health, unless the server is told to hold its answers back; a POST is answered at once."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"answer": "Within 30 days."}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def do_GET(self) -> None:
         self.server.held.wait()
@@ -152,6 +163,39 @@ def test_a_killed_run_is_found_and_marked_interrupted(store: Store, service: Thr
     assert [info.run_id for info in runs.reconcile(store)] == [run.run_id]
     assert store.run(run.run_id).state is RunState.INTERRUPTED
     assert runs.reconcile(store) == []
+
+
+def under_load(store: Store) -> RunInfo:
+    """A run amid its load scenario, two seconds of which are written."""
+    ask = '[ask]\npath = "/ask"\nbody = { message = "{prompt}" }\nanswer = "answer"\n'
+    file = paths.targets_folder() / "shop.toml"
+    file.write_text(file.read_text() + ask)
+    run = runs.start(store, "shop", only=["load_scenarios.light"])
+    wait_for(lambda: sum(event.kind == "load" for event in store.events(run.run_id)) >= 2)
+    return run
+
+
+def test_a_run_that_is_killed_amid_a_load_keeps_what_was_measured_and_says_so(store: Store) -> None:
+    run = under_load(store)
+    process = psutil.Process(store.owner(run.run_id)[0])
+    process.kill()
+    process.wait(10)
+    runs.reconcile(store)
+    [result] = store.load_results(run.run_id)
+    assert (result.scenario, result.users, result.partial) == ("light", 5, "the run's process is gone")
+    assert result.validity == "suspect"
+    assert result.total_requests > 20
+    assert len(open_samples(Path(result.samples_file)).columns("user")["user"]) == result.total_requests
+
+
+def test_a_run_that_is_cancelled_amid_a_load_keeps_what_was_measured_and_says_so(store: Store) -> None:
+    run = under_load(store)
+    runs.cancel(store, run.run_id)
+    assert ended(store, run).state is RunState.CANCELLED
+    [result] = store.load_results(run.run_id)
+    assert "cancelled after" in result.partial
+    assert result.total_requests > 20
+    assert open_samples(Path(result.samples_file)).partial
 
 
 def test_another_process_with_the_same_number_is_not_taken_for_the_run(store: Store) -> None:

@@ -21,6 +21,7 @@ from app.instruments.load.caller import Caller, Shared
 from app.instruments.load.course import Course
 from app.instruments.load.endpoint import Endpoint
 from app.instruments.load.examples import Examples
+from app.instruments.load.kept import about
 from app.instruments.load.models import ClosedModel, Model, NewCaller, OpenModel
 from app.instruments.load.questions import NextQuestion
 from app.instruments.load.recording import Recording
@@ -101,11 +102,12 @@ class LoadDriver:
         writer = RequestWriter(self._target, call, self._resolve)
         start_at = perf_counter() + start_in_s
         measured_from = start_at + plan.warmup_s
-        about = {"scenario": plan.scenario, "model": plan.model, "users": str(plan.users)}
-        recording = Recording(path, about, measured_from=measured_from, worker=self._share[0])
+        recording = Recording(path, about(plan), measured_from=measured_from, worker=self._share[0])
         warmup = None
         if plan.warmup_s:
-            warmup = Recording(warmup_file(path), about, measured_from=measured_from, worker=self._share[0])
+            warmup = Recording(
+                warmup_file(path), about(plan), measured_from=measured_from, worker=self._share[0]
+            )
         faults: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with _Connecting(faults) as connecting:
             shared = Shared(
