@@ -47,9 +47,9 @@ class WatchedLoad:
 
 
 def _knee(summary: LoadSummary) -> Knee | None:
-    """Where the steps of a run that only went up break; None where they did not, or were few."""
+    """Where an open run whose steps only went up breaks; None for any other."""
     rates = [step.offered_per_s for step in summary.steps]
-    if len(set(rates)) < FEWEST_RATES or rates != sorted(rates):
+    if summary.model == "closed" or len(set(rates)) < FEWEST_RATES or rates != sorted(rates):
         return None
     from app.statistics.knees import knee  # noqa: PLC0415 - SciPy loads slowly
 
