@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -20,7 +20,8 @@ from app.instruments.load.driver import Cancelled
 from app.instruments.load.making import make_driver
 from app.instruments.load.seconds import STOPPED
 from app.instruments.load.sharded.local import LocalWorker
-from app.instruments.load.shards import Job, Worker, run_on, worker_file
+from app.instruments.load.sharded.plans import divided
+from app.instruments.load.shards import Job, Worker, run_on
 from app.instruments.load.summary import Recorded, summarize
 from app.instruments.load.watched import load_result
 from app.instruments.origins import Origin
@@ -29,9 +30,12 @@ from app.instruments.prompts import RunPrompts
 from app.instruments.references import References
 from app.records import LoadResult
 from app.samples.reading import open_samples
-from app.samples.writing import part_of, read_part, warmup_file, write_parquet
+from app.samples.writing import part_of, read_part, warmup_file, worker_file, write_parquet
 from checks.contract import InstrumentFailure, LoadPlan
 from checks.target import Target
+
+if TYPE_CHECKING:
+    from app.instruments.load.sharded.cluster import Cluster
 
 DISTINCT = 10  # questions of the target's repeat mix, where no file of questions is given
 LOOK_S = 0.1
@@ -98,6 +102,8 @@ def measure(asked: Asked, on_second: OnSecond, stopped: Callable[[], bool]) -> M
             workers, recorded = 1, _alone(job, on_second, stopped)
     except (InstrumentFailure, ValueError) as failure:
         raise LoadRefusedError(str(failure)) from failure
+    except OSError as error:  # those of connections are figures, and were caught long before
+        raise LoadRefusedError(f"The samples cannot be written to {asked.samples}: {error}.") from error
     result = load_result(summarize(recorded), str(recorded.samples.path))
     return Measured(
         result.model_copy(update={"started_at": started_at}),
@@ -160,11 +166,21 @@ def _divided(
     with ExitStack() as stack:
         workers: Sequence[Worker]
         if asked.cluster:
-            from app.instruments.load.sharded import cluster as clusters  # noqa: PLC0415 - optional, and heavy
-
-            cluster = clusters.Cluster(asked.cluster)
+            cluster = _cluster(asked.cluster)
             stack.callback(cluster.close)
             workers = cluster.workers(asked.workers, lambda number: worker_file(job.samples, number))
         else:
-            workers = [LocalWorker(number) for number in range(asked.workers or 1)]
+            count = len(divided(job.plan, asked.workers or 1))  # refused before a process is started
+            workers = [LocalWorker(number) for number in range(count)]
         return len(workers), run_on(workers, job, on_second=on_second, stopped=stopped)
+
+
+def _cluster(address: str) -> Cluster:
+    try:
+        from app.instruments.load.sharded.cluster import Cluster  # noqa: PLC0415 - optional, and heavy
+    except ModuleNotFoundError as error:
+        raise LoadRefusedError(
+            f"GREENLIGHT_DASK is {address}, and Dask is not installed ({error}). Install it with "
+            "`.venv/bin/pip install -r requirements-scale.txt`, or unset GREENLIGHT_DASK."
+        ) from error
+    return Cluster(address)

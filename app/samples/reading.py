@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.errors import UserError
 from app.samples.columns import ROW_GROUP_ROWS
-from app.samples.writing import part_of, read_part
+from app.samples.writing import parts_there, read_part
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -25,7 +26,7 @@ class SamplesError(UserError):
 
 @dataclass(frozen=True)
 class SampleFile:
-    """The samples of one scenario. ``partial`` where it was killed before its end.
+    """The samples of one scenario. ``partial`` where it was killed before its end: they are in ``parts``.
 
     Columns come as NumPy arrays: numbers with NaN where there is nothing, ``failure`` as text ("" for an
     answered request), ``cached`` as 1, 0 or -1 (could not be read).
@@ -34,11 +35,12 @@ class SampleFile:
     path: Path
     about: Mapping[str, str]
     partial: bool
+    parts: tuple[Path, ...] = ()
 
     def batches(self, *names: str) -> Iterator[Columns]:
         """The columns named, piece by piece, so that memory stays bounded. Raises SamplesError."""
         try:
-            for batch in _batches(self.path, names, partial=self.partial):
+            for batch in _batches(self, names):
                 yield {name: _numpy(name, batch.column(name)) for name in names}
         except (OSError, pa.ArrowException, KeyError) as error:
             raise _unreadable(self.path, error) from error
@@ -54,25 +56,29 @@ class SampleFile:
 
 def open_samples(path: Path) -> SampleFile:
     """The samples at ``path``, or what is there of them. Raises SamplesError where there is nothing."""
-    part = part_of(path)
-    partial = not path.exists() and part.exists()
+    parts = () if path.exists() else tuple(parts_there(path))
     try:
-        if partial:
-            with pa.OSFile(str(part), "rb") as file:
-                schema = pa.ipc.open_stream(file).schema
-        else:
-            schema = pq.read_schema(path)
+        schema = _schema_of(parts) if parts else pq.read_schema(path)
     except (OSError, pa.ArrowException, EOFError) as error:
         raise _unreadable(path, error) from error
     about = {key.decode(): value.decode("utf-8", "replace") for key, value in (schema.metadata or {}).items()}
-    return SampleFile(part if partial else path, about, partial)
+    return SampleFile(parts[0] if parts else path, about, bool(parts), parts)
 
 
-def _batches(path: Path, names: tuple[str, ...], *, partial: bool) -> Iterator[pa.RecordBatch]:
-    if partial:
-        yield from read_part(path)
+def _schema_of(parts: Sequence[Path]) -> pa.Schema:
+    """That of the first part that has one; a worker may have been killed before it wrote a byte."""
+    for part in parts:
+        with pa.OSFile(str(part), "rb") as file, suppress(pa.ArrowInvalid, EOFError):
+            return pa.ipc.open_stream(file).schema
+    raise EOFError("its workers were killed before they wrote anything")
+
+
+def _batches(samples: SampleFile, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    for part in samples.parts:
+        yield from read_part(part)
+    if samples.partial:
         return
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(samples.path) as file:
         yield from file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(names))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,18 @@ def part_of(path: Path) -> Path:
 def warmup_file(path: Path) -> Path:
     """Where the samples of the warm-up stand, beside those of the measurement at ``path``."""
     return path.with_name(f"{path.stem}.warmup{path.suffix}")
+
+
+def worker_file(path: Path, number: int) -> Path:
+    """Where the samples of one of several workers stand, until they are one file with the others'."""
+    return path.with_name(f"{path.stem}.worker-{number + 1}{path.suffix}")
+
+
+def parts_there(path: Path) -> list[Path]:
+    """The parts of a scenario that did not come to its end: its own, or those of its workers."""
+    if part_of(path).exists():
+        return [part_of(path)]
+    return sorted(path.parent.glob(f"{glob.escape(path.stem)}.worker-*{path.suffix}{PART}"))
 
 
 class SampleWriter:

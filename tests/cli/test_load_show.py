@@ -154,7 +154,43 @@ def test_what_is_asked_is_one_line():
 
 def test_json_has_the_keys_of_the_brief_and_those_that_programs_rely_on():
     told = json.loads(load_report.render(result(), CLOSED, 1))
-    for key in ["scenario", "total_requests", "successful", "failed", "success_rate", "cached_responses", "cache_hit_rate", "total_time_seconds", "requests_per_second", "avg_latency_ms", "median_latency_ms", "p95_latency_ms", "p99_latency_ms", "min_latency_ms", "max_latency_ms", "errors", "model", "users", "duration_s", "warmup_s", "p50_latency_ms", "p90_latency_ms", "p999_latency_ms", "ttft_p50_ms", "ttft_p99_ms", "dispatch_delay_p99_ms", "bytes", "failures", "arrivals", "validity", "validity_reasons", "p99_with_failures_ms", "workers", "partial", "samples_file"]:
+    for key in (
+        "scenario",
+        "total_requests",
+        "successful",
+        "failed",
+        "success_rate",
+        "cached_responses",
+        "cache_hit_rate",
+        "total_time_seconds",
+        "requests_per_second",
+        "avg_latency_ms",
+        "median_latency_ms",
+        "p95_latency_ms",
+        "p99_latency_ms",
+        "min_latency_ms",
+        "max_latency_ms",
+        "errors",
+        "model",
+        "users",
+        "duration_s",
+        "warmup_s",
+        "p50_latency_ms",
+        "p90_latency_ms",
+        "p999_latency_ms",
+        "ttft_p50_ms",
+        "ttft_p99_ms",
+        "dispatch_delay_p99_ms",
+        "bytes",
+        "failures",
+        "arrivals",
+        "validity",
+        "validity_reasons",
+        "p99_with_failures_ms",
+        "workers",
+        "partial",
+        "samples_file",
+    ):
         assert key in told
     assert told["failures"]["refused"] == {"count": 5, "example": "connection refused"}
     assert (told["model"], told["users"], told["duration_s"], told["warmup_s"]) == ("closed", 20, 10.0, 2.0)
@@ -179,7 +215,8 @@ def test_a_second_is_one_line_with_failures_and_drops_since_the_start():
     assert plain == "35/s · p50 90 ms · p95 2.53 s · p99 – · 4 failed"
     of_open = SECOND | {"offered": 40, "dropped": 2, "dispatch_p99_ms": 1.5, "bound": True}
     assert second_line(of_open, 4, 7).replace("\u00a0", " ") == (
-        "35/s · p50 ≤ 90 ms · p95 ≤ 2.53 s · p99 – · 4 failed · offered 40/s, sent 38/s · 7 dropped · lag ≤ 1.5 ms"
+        "35/s · p50 ≤ 90 ms · p95 ≤ 2.53 s · p99 – · 4 failed"
+        " · offered 40/s, sent 38/s · 7 dropped · lag ≤ 1.5 ms"
     )
 
 

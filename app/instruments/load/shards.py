@@ -22,7 +22,7 @@ from app.instruments.load.sharded.together import Together
 from app.instruments.load.summary import Recorded
 from app.instruments.policy import Policy
 from app.samples.reading import open_samples
-from app.samples.writing import part_of, warmup_file, write_parquet
+from app.samples.writing import part_of, warmup_file, worker_file, write_parquet
 from checks.contract import Arrivals, LoadPlan, Target, plural, show
 
 POLL_S = 0.1
@@ -36,7 +36,10 @@ class Worker(Protocol):
     """Where a shard runs: one process, and the line to it."""
 
     name: str
-    executor: Executor
+
+    @property
+    def executor(self) -> Executor:
+        """Of one process, so that another that is lost does not break it."""
 
     def ready(self) -> float:
         """Wait until it can begin; how far its clock is ahead, in s. Raises what went wrong."""
@@ -135,11 +138,6 @@ def _begun(workers: Sequence[Worker], job: Job) -> list[_Shard]:
     return shards
 
 
-def worker_file(samples: Path, number: int) -> Path:
-    """Where the samples of one worker are until they are made one file with the others'."""
-    return samples.with_name(f"{samples.stem}.worker-{number + 1}{samples.suffix}")
-
-
 def _follow(
     shards: Sequence[_Shard],
     job: Job,
@@ -206,8 +204,9 @@ def _recorded(job: Job, shards: Sequence[_Shard]) -> Recorded:
     about |= {"started_unix_s": repr(min(shard.part.measured_from_unix_s for shard in shards))}
     about |= {"workers": str(len(shards))} | ({"partial": partial} if partial else {})
     _make_one([shard.part for shard in shards], job.samples, about)
-    if job.plan.warmup_s:
-        _make_one([shard.part.of_warmup() for shard in shards], warmup_file(job.samples), about)
+    warmup = [shard.part.of_warmup() for shard in shards]
+    if any(part_of(part.file).exists() for part in warmup):  # workers of a cluster keep theirs to themselves
+        _make_one(warmup, warmup_file(job.samples), about)
     return Recorded(
         plan=job.plan,
         samples=open_samples(job.samples),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import signal
@@ -25,19 +24,19 @@ from app.instruments.load.sharded.local import LocalWorker
 from app.instruments.load.sharded.merging import Part, merged
 from app.instruments.load.sharded.plans import OwnPrompts, divided
 from app.instruments.load.sharded.together import Together
-from app.instruments.load.shards import Job, run_on, worker_file
+from app.instruments.load.shards import Job, run_on
 from app.instruments.load.summary import Recorded, summarize
 from app.instruments.policy import Policy
 from app.instruments.prompts import RunPrompts
 from app.samples.reading import open_samples
-from app.samples.writing import SampleWriter, part_of, write_parquet
+from app.samples.writing import SampleWriter, part_of, worker_file, write_parquet
 from checks.contract import InstrumentFailure, Stage, StopRule
-from tests.instruments.load.loads import a_plan, a_target, answers
-from tests.instruments.servers import Scripted, free_port, scripted
+from tests.instruments.load.loads import a_plan, a_target
+from tests.instruments.load.threaded import answering
+from tests.instruments.servers import Scripted, free_port
 
 RATES = st.floats(0, 200)
 STAGES = st.lists(st.builds(Stage, st.floats(0.5, 5), RATES, RATES), min_size=1, max_size=3)
-UNLIKELY = Policy()
 
 
 # How a plan is divided.
@@ -176,35 +175,12 @@ def test_a_second_is_told_once_every_worker_at_work_has_told_it():
 
 @pytest.fixture
 def server() -> Iterator[Scripted]:
-    """A server in a thread of its own that answers after 5 ms."""
-    talk = answers()
-    ready: threading.Event = threading.Event()
-    served: list[Scripted] = []
-    stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def slow(visit: Any) -> None:
-        await asyncio.sleep(0.005)
-        await talk(visit)
-
-    async def serve() -> None:
-        async with scripted(slow) as here:
-            stop = asyncio.Event()
-            stops.append((asyncio.get_running_loop(), stop))
-            served.append(here)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(10)
-    yield served[0]
-    loop, stop = stops[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
+    with answering() as served:
+        yield served
 
 
 def a_job(url: str, folder: Path, **plan: Any) -> Job:
-    return Job(a_target(url), a_plan(**({"users": 4} | plan)), UNLIKELY, 7, folder / "all.parquet")
+    return Job(a_target(url), a_plan(**({"users": 4} | plan)), Policy(), 7, folder / "all.parquet")
 
 
 def carried_out(

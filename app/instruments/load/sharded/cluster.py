@@ -54,7 +54,7 @@ class Cluster:
 
     def workers(self, count: int | None, samples: Callable[[int], Path]) -> list[ClusterWorker]:
         """``count`` of its workers, all without a number. Raises ClusterError where there are too few."""
-        there = sorted(self._client.scheduler_info()["workers"])
+        there = sorted(self._client.scheduler_info(n_workers=-1)["workers"])
         if not there or (count or 0) > len(there):
             wanted = f"{count} are wanted" if count else "one is needed"
             raise ClusterError(
@@ -130,7 +130,9 @@ class ClusterWorker:
                 else:
                     seconds.append(content)
             self._part.flush()
-            self._gone = self._gone or self._address not in self._client.scheduler_info()["workers"]
+            self._gone = (
+                self._gone or self._address not in self._client.scheduler_info(n_workers=-1)["workers"]
+            )
         except (OSError, TimeoutError):
             self._gone = True  # the scheduler itself
         return seconds
@@ -173,7 +175,7 @@ class _ClusterLine:
         self._thread: threading.Thread | None = None
         self._sent_bytes = 0
 
-    def open(self, stop: Callable[[], None], samples: Path) -> None:
+    def open(self, stop: Callable[[], object], samples: Path) -> None:
         """Begin to send the part of ``samples``; ``stop`` when told to, or without a sign of life."""
         self._part = part_of(samples)
         self._stop = stop

@@ -26,7 +26,7 @@ class LocalWorker:
         spawn = get_context("spawn")  # a fork would copy the locks of this process in whatever state they are
         self._mine, theirs = spawn.Pipe()
         self.name = f"worker {number + 1}"
-        self.pid = 0  # until it is ready
+        self.pid: int | None = None  # until it is ready
         self.executor = ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(theirs,))
         self._ready: Future[tuple[int, float]] = self.executor.submit(prepare)
         theirs.close()  # the process has its copy, and its death alone then closes the line
@@ -63,7 +63,7 @@ class LocalWorker:
 
     def close(self, *, at_work: bool) -> None:
         """End the process, at once where it is ``at_work`` after all."""
-        if at_work:
+        if at_work and self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         self.executor.shutdown(wait=True, cancel_futures=True)
@@ -75,11 +75,11 @@ class _LocalLine:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._stop: Callable[[], None] | None = None
+        self._stop: Callable[[], object] | None = None
         self._over = threading.Event()
         threading.Thread(target=self._listen, name="line", daemon=True).start()
 
-    def open(self, stop: Callable[[], None], samples: Path) -> None:
+    def open(self, stop: Callable[[], object], samples: Path) -> None:
         """Call ``stop`` when told to, and when nobody is there any more."""
         del samples  # on a disk that both processes see
         self._over.clear()

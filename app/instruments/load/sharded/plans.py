@@ -18,7 +18,7 @@ from checks.instruments import Prompts
 class Line(Protocol):
     """A worker's end of what connects it with whoever divides the load."""
 
-    def open(self, stop: Callable[[], None], samples: Path) -> None:
+    def open(self, stop: Callable[[], object], samples: Path) -> None:
         """Begin. ``samples`` is the worker's sample file.
 
         ``stop`` is called from another thread when the worker is told to stop, or nobody is there any more.
