@@ -79,7 +79,8 @@ def _batches(samples: SampleFile, names: tuple[str, ...]) -> Iterator[pa.RecordB
     if samples.partial:
         return
     with pq.ParquetFile(samples.path) as file:
-        yield from file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(names))
+        for group in range(file.num_row_groups):  # one iterator over all of them keeps what it has read
+            yield from file.iter_batches(ROW_GROUP_ROWS, row_groups=[group], columns=list(names))
 
 
 def _numpy(name: str, column: pa.Array) -> NDArray[Any]:
