@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from time import perf_counter
 from typing import NamedTuple
@@ -73,9 +74,12 @@ class AnswerReader(Times):
 
     def verdict(self, status: int, headers: RawHeaders) -> Verdict:
         """Judge the complete reply."""
-        if self._any_body_is_good and status in self._good and self._pieces and self._pieces[0].strip():
+        pieces = self._pieces
+        if self._any_body_is_good and status in self._good and pieces and pieces[0].strip():
+            pieces.clear()  # a thousand users who think do not each keep their last reply
             return ANSWERED
-        body = b"".join(self._pieces)
+        body = b"".join(pieces)
+        pieces.clear()
         if status not in self._good:
             return _failed(_bad_status(status, headers, _plain(body, headers)))
         document: object = None
@@ -284,7 +288,8 @@ def _document(body: bytes, headers: RawHeaders) -> object:
 
 def _parsed(data: str | bytes) -> object:
     try:
-        text = (data.decode() if isinstance(data, bytes) else data).strip(JSON_SPACE)
+        text = data.removeprefix(BOM_UTF8).decode() if isinstance(data, bytes) else data
+        text = text.strip(JSON_SPACE)
         document, end = _read_json(text)
     except (ValueError, RecursionError):
         return None

@@ -75,6 +75,20 @@ def test_an_empty_body_is_no_answer_even_where_no_path_is_declared():
     assert tried(answers("fine"), ask=ask).failed == 0
 
 
+def test_a_byte_order_mark_before_json_is_passed_over():
+    assert tried(answers(b"\xef\xbb\xbf" + GOOD.encode())).failed == 0
+
+
+def test_a_reply_is_forgotten_once_it_is_judged():
+    """Or a thousand users who think would each keep their last reply."""
+    for ask in (ASK, {"path": "/ask"}):
+        reader = AnswerReader(Ask.model_validate(ask))
+        reader.begin({})
+        reader.feed(GOOD.encode())
+        assert reader.verdict(200, {}).failure is None
+        assert reader.verdict(200, {}).failure is not None
+
+
 def test_the_declared_share_of_errors_is_counted_and_is_no_latency():
     turns = itertools.count()
 

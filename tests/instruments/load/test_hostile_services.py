@@ -13,6 +13,7 @@ import psutil
 import pytest
 import uvloop
 
+from checks.contract import Stage
 from tests.instruments.load.loads import ASK, STREAM, a_target, load
 from tests.instruments.servers import free_port
 
@@ -135,6 +136,19 @@ def test_an_answer_like_this_is_a_failure_of_this_kind(hostile, path, kind, word
 def test_a_stream_like_this_is_a_failure_of_this_kind(hostile, path, kind, words):
     load_it = costs_nothing(hostile, route="stream", timeout_s=timeout_s(kind))
     is_only(load_it("/" + path), kind, words)
+
+
+@pytest.mark.parametrize(
+    "path", ["never-answers", "half-a-head-and-silence", "resets-after-accept", "endless-body", "an-error"]
+)
+def test_arrivals_that_wait_for_nobody_come_to_their_end_and_add_up(hostile, path):
+    load_it = costs_nothing(hostile, users=6, duration_s=0.5, stages=(Stage(0.5, 40, 40),), spacing="even")
+    summary = load_it("/" + path)
+    arrivals = summary.arrivals
+    assert arrivals.scheduled == 20
+    assert arrivals.sent == summary.failed == summary.total_requests
+    assert arrivals.dropped == 20 - arrivals.sent
+    assert arrivals.dropped or path not in ("never-answers", "half-a-head-and-silence")
 
 
 def test_a_port_that_nobody_listens_on_refuses():
