@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-WINDOWS = 16
+WINDOWS = 20
 
 
 def window_of(times: Floats, start: float, end: float, windows: int = WINDOWS) -> NDArray[np.int64]:
@@ -29,7 +29,7 @@ def window_of(times: Floats, start: float, end: float, windows: int = WINDOWS) -
 class MeanSpread:
     """A mean of ``count`` values, its variance, and what that would be if the values were independent.
 
-    ``variance`` is the larger of the two: an estimate from sixteen windows is often too low by chance, and a
+    ``variance`` is the larger of the two: an estimate from twenty windows is often too low by chance, and a
     mean of requests that help each other (a negative correlation) is not something to count on.
     """
 
@@ -69,3 +69,28 @@ def spread_of(values: Floats, windows: NDArray[np.int64]) -> MeanSpread:
     counts = np.bincount(windows, minlength=WINDOWS).astype(np.float64)
     sums = np.bincount(windows, weights=values, minlength=WINDOWS).astype(np.float64)
     return mean_spread(counts, sums, float(values @ values))
+
+
+def spread_between(
+    before: Floats, after: Floats, windows: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> float:
+    """The variance of ``after``'s mean less ``before``'s, from values of two runs and the window of each.
+
+    Each window is set against that of the same number (paired differences, Law 2015, 10.2.1): what both runs
+    do at the same time - a cold cache, a rising rate - is no chance. It is not below what it would be if the
+    values were independent within each window.
+    """
+    apart = np.zeros(WINDOWS)
+    within = 0.0
+    used = np.zeros(WINDOWS, dtype=bool)
+    for values, which, sign in ((before, windows[0], -1.0), (after, windows[1], 1.0)):
+        counts = np.bincount(which, minlength=WINDOWS)
+        centred = values - values.mean()
+        sums = np.bincount(which, weights=centred, minlength=WINDOWS)
+        apart += sign * sums / len(values)
+        used |= counts > 0
+        left = float(centred @ centred) - float((sums**2 / np.maximum(counts, 1)).sum())
+        within += max(left, 0.0) / max(len(values) - int(np.count_nonzero(counts)), 1) / len(values)
+    number = int(np.count_nonzero(used))
+    paired = number / (number - 1) * float((apart**2).sum()) if number > 1 else 0.0
+    return max(paired, within)

@@ -8,8 +8,8 @@ says both.
 
 *False alarms.* Each row has its part of the 5 % by which all rows together may be wrong (``ERROR_PARTS``,
 Bonferroni), and its interval is at its own level. So the intervals hold together, a row speaks exactly where
-its interval leaves 1 out, and two runs of one service agree in every row at least 95 times in 100. Nearly
-half of the 5 % goes to Typical, which shows most from few samples.
+its interval leaves 1 out, and two runs of one service agree in every row at least 95 times in 100. Two thirds
+of the 5 % go to Typical, which shows most from few samples.
 
 *Typical* is the Hodges-Lehmann shift of log latency (``shifts``): how many times longer a request of one run
 is than one of the other, in the middle of all pairs. From 900 requests, nine in ten of them cache hits that
@@ -18,12 +18,14 @@ dozen misses and cannot. It hardly sees a change of fewer than a third of the re
 tail alone: that is what p95, p99 and Mean are for, and these need more samples or a larger change
 (``smallest_shown``).
 
-*Autocorrelation.* Every variance is by batch means (``batches``): an interval is wider where a slow second
-slows all of its requests.
+*Autocorrelation.* Every variance is by batch means (``batches``): an interval is wider where a slow moment
+slows all of its requests. What lasts a sixth of the run or longer cannot be told from a slower service: where
+latencies wander by 5 % with a time constant of 1 s, two runs of 6 s are said to differ 14 times in 100.
 
 *Between runs* a machine is never the same. Each run is taken to be off by ``BETWEEN_RUNS``, which no run can
-tell by itself. Where repeated runs of one service are given, a row speaks only where it moved by more than
-any two of those differ (``noise``).
+tell by itself, or by what repeated runs of one service show, where some are given. A row then speaks only
+where it moved by more than any two of those differ (``noise``). In the example above three repeated runs
+bring the 14 down to 4.
 
 Nothing here is random: the same samples compare alike at any time.
 """
@@ -58,14 +60,14 @@ if TYPE_CHECKING:
 NOT_SHOWN: Literal["no difference shown"] = "no difference shown"
 TOO_FEW = "too few samples"
 ERROR_PARTS: Mapping[str, float] = {
-    "Typical": 0.024,
-    "p50": 0.002,
-    "p95": 0.006,
-    "p99": 0.006,
-    "Mean": 0.004,
-    "First token": 0.004,
-    "Throughput": 0.002,
-    "Errors": 0.002,
+    "Typical": 0.034,
+    "p50": 0.001,
+    "p95": 0.005,
+    "p99": 0.005,
+    "Mean": 0.002,
+    "First token": 0.002,
+    "Throughput": 0.0005,
+    "Errors": 0.0005,
 }
 LATENCY_ROWS = ("Typical", "p50", "p95", "p99", "Mean")
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -148,9 +150,8 @@ def compare_loads(
     before: LoadSamples, after: LoadSamples, repeats: Sequence[LoadSamples] = ()
 ) -> LoadComparison:
     """Compare two runs of one scenario. ``repeats`` are two or more runs of one unchanged service."""
-    earlier, later = _Run.of(before), _Run.of(after)
+    rows = _contrasts(_Run.of(before), _Run.of(after))
     noise = _noise([_Run.of(run) for run in repeats])
-    rows = _contrasts(earlier, later)
     figures = tuple(_figure(name, contrast, noise.get(name)) for name, contrast in rows.items())
     verdict = _verdict(figures)
     return LoadComparison(before.name, after.name, verdict, sentence(verdict, figures), figures)
@@ -197,36 +198,54 @@ def _contrasts(before: _Run, after: _Run) -> dict[str, Contrast | None]:
         rows["Throughput"] = contrast_of_rate(
             before.answers, before.duration_s, after.answers, after.duration_s, level["Throughput"]
         )
-    rows = {name: contrast and contrast.widened(BETWEEN_RUNS) for name, contrast in rows.items()}
     rows["Errors"] = None
     if before.failed and after.failed:
         rows["Errors"] = contrast_of_share(before.failed, after.failed, level["Errors"])
     return {name: rows[name] for name in ERROR_PARTS if name in rows}
 
 
-def _noise(repeats: Sequence[_Run]) -> dict[str, float]:
-    """By row, the largest log ratio between any two repeated runs."""
-    largest: dict[str, float] = {}
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """What repeated runs of one service differ by in a row: the largest log ratio, and a run's deviation."""
+
+    largest: float
+    between_runs: float
+
+
+def _noise(repeats: Sequence[_Run]) -> dict[str, _Noise]:
+    """By row, from all pairs of repeated runs.
+
+    The variance of two runs' difference beyond what each shows by itself is that between runs, twice (method
+    of moments, as DerSimonian and Laird 1986).
+    """
+    pairs: dict[str, list[Contrast]] = {}
     for first, second in combinations(repeats, 2):
         for name, contrast in _contrasts(first, second).items():
-            if contrast and contrast.log_ratio is not None:
-                largest[name] = max(largest.get(name, 0.0), abs(contrast.log_ratio))
-    return largest
+            if contrast and contrast.log_ratio is not None and contrast.interval is not None:
+                pairs.setdefault(name, []).append(contrast)
+    return {name: _noise_of(contrasts) for name, contrasts in pairs.items()}
 
 
-def _figure(name: str, contrast: Contrast | None, noise: float | None) -> Figure:
+def _noise_of(contrasts: Sequence[Contrast]) -> _Noise:
+    ratios = np.array([contrast.log_ratio for contrast in contrasts], np.float64)
+    excess = ratios**2 - np.array([contrast.standard_error**2 for contrast in contrasts])
+    return _Noise(float(np.abs(ratios).max()), math.sqrt(max(float(excess.mean()), 0.0) / 2))
+
+
+def _figure(name: str, contrast: Contrast | None, noise: _Noise | None) -> Figure:
     unit = UNITS.get(name, "ms")
-    band = (math.exp(-noise), math.exp(noise)) if noise is not None else None
+    band = (math.exp(-noise.largest), math.exp(noise.largest)) if noise else None
     if contrast is None:
         return Figure(name, unit, None, None, None, None, NOT_SHOWN, TOO_FEW, None, band)
-    verdict, words = _moved(name, contrast, noise or 0.0)
+    if name != "Errors":
+        contrast = contrast.widened(max(BETWEEN_RUNS, noise.between_runs if noise else 0.0))
+    verdict, words = _moved(name, contrast, noise.largest if noise else 0.0)
     ratio = None if contrast.log_ratio is None else math.exp(contrast.log_ratio)
     interval = smallest = None
-    if contrast.log_ratio is not None and contrast.interval is not None:
-        low, high = contrast.interval
-        interval = math.exp(low), math.exp(high)
-        half = max(contrast.log_ratio - low, high - contrast.log_ratio)
-        smallest = math.exp(max(half * (1 + POWER_Z / contrast.t), noise or 0.0))
+    if contrast.interval is not None:
+        interval = math.exp(contrast.interval[0]), math.exp(contrast.interval[1])
+        shown = contrast.standard_error * (contrast.t + POWER_Z)
+        smallest = math.exp(max(shown, noise.largest if noise else 0.0))
     return Figure(
         name, unit, contrast.before, contrast.after, ratio, interval, verdict, words, smallest, band
     )

@@ -13,8 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.statistics.batches import Floats, MeanSpread, mean_spread, spread_of
-from app.statistics.intervals import Interval, effective_size, normal_quantile, order_statistics, wilson
+from app.statistics.batches import MeanSpread, spread_between, spread_of
+from app.statistics.intervals import (
+    Interval,
+    effective_size,
+    normal_quantile,
+    order_statistics,
+    share_below,
+    wilson,
+)
 from app.statistics.quantiles import index_of
 from app.statistics.shifts import Sorted, shift_between, t_of
 
@@ -34,6 +41,13 @@ class Contrast:
     interval: Interval | None
     t: float
     differs: bool
+
+    @property
+    def standard_error(self) -> float:
+        """Of the log ratio, from the longer side of its interval; 0 where there is none."""
+        if self.log_ratio is None or self.interval is None:
+            return 0.0
+        return max(self.log_ratio - self.interval[0], self.interval[1] - self.log_ratio) / self.t
 
     def widened(self, between_runs: float) -> Contrast:
         """With a standard deviation ``between_runs`` of each run's logarithm that no run shows by itself."""
@@ -60,16 +74,21 @@ def contrast_of_percentile(before: Sorted, after: Sorted, share: float, level: f
 
 
 def contrast_of_mean(before: Sorted, after: Sorted, level: float) -> Contrast:
-    """Means; Student's t on the batch means, on the log scale by the delta method."""
-    first = spread_of(before.values_ms, before.windows)
-    return _of_means(first, spread_of(after.values_ms, after.windows), level)
+    """Means; Student's t on the batch means of paired windows, on the log scale by the delta method."""
+    a, b = float(before.values_ms.mean()), float(after.values_ms.mean())
+    if a <= 0 or b <= 0:
+        return Contrast(a, b, None, None, t_of(level), differs=False)
+    windows = (before.windows, after.windows)
+    return _of_means(a, b, spread_between(before.values_ms / a, after.values_ms / b, windows), level)
 
 
 def contrast_of_rate(
     before: NDArray[np.int64], before_s: float, after: NDArray[np.int64], after_s: float, level: float
 ) -> Contrast:
-    """Answers a second, from how many came in each of the equal windows of a run's duration."""
-    return _of_means(_rate(before, before_s), _rate(after, after_s), level)
+    """Answers a second, from how many came in each of the equal windows of a run's duration, in pairs."""
+    apart = after / after.mean() - before / before.mean()
+    variance = float((apart**2).sum()) / (len(apart) - 1) / len(apart)
+    return _of_means(float(before.sum()) / before_s, float(after.sum()) / after_s, variance, level)
 
 
 def contrast_of_share(before: MeanSpread, after: MeanSpread, level: float) -> Contrast:
@@ -89,27 +108,19 @@ def contrast_of_share(before: MeanSpread, after: MeanSpread, level: float) -> Co
     return Contrast(a, b, None, None, z, low > 0 or high < 0)
 
 
-def _rate(counts: NDArray[np.int64], duration_s: float) -> MeanSpread:
-    rates: Floats = counts.astype(np.float64) * (len(counts) / duration_s)
-    return mean_spread(np.ones(len(counts)), rates, float(rates @ rates))
-
-
 def _percentile(run: Sorted, share: float, level: float) -> tuple[float, Interval | None]:
     count = len(run.values_ms)
     value = float(run.values_ms[index_of(share, count)])
-    below: Floats = (run.values_ms <= value).astype(np.float64)
-    size = effective_size(spread_of(below, run.windows), count, level)
+    size = effective_size(spread_of(share_below(run.values_ms, value), run.windows), count, level)
     ends = order_statistics(share, size, count, level)
     return value, (float(run.values_ms[ends[0]]), float(run.values_ms[ends[1]])) if ends else None
 
 
-def _of_means(before: MeanSpread, after: MeanSpread, level: float) -> Contrast:
-    if before.mean <= 0 or after.mean <= 0:
-        return Contrast(before.mean, after.mean, None, None, normal_quantile(level), differs=False)
-    first, second = before.variance / before.mean**2, after.variance / after.mean**2
-    t = t_of(first, second, before.degrees, after.degrees, level)
-    ratio, half = math.log(after.mean / before.mean), t * math.sqrt(first + second)
-    return Contrast(before.mean, after.mean, ratio, (ratio - half, ratio + half), t, abs(ratio) > half)
+def _of_means(before: float, after: float, variance: float, level: float) -> Contrast:
+    """From means and the variance of the difference of their logarithms."""
+    t = t_of(level)
+    ratio, half = math.log(after / before), t * math.sqrt(variance)
+    return Contrast(before, after, ratio, (ratio - half, ratio + half), t, abs(ratio) > half)
 
 
 def _mover(

@@ -78,7 +78,7 @@ def percentile_intervals(
     found = values_at(values, [index_of(share, extent.count) for share in shares], extent.count)
     sizes = [
         effective_size(spread, extent.count, level)
-        for spread in _spreads(source, extent, [_at_most(value) for value in found])
+        for spread in _spreads(source, extent, [_below(value) for value in found])
     ]
     ends = [
         order_statistics(share, size, extent.count, level) for share, size in zip(shares, sizes, strict=True)
@@ -168,8 +168,14 @@ def _extent(source: Source) -> _Extent:
     return _Extent(count, start, end)
 
 
-def _at_most(limit: float) -> Callable[[Values], Values]:
-    return lambda values: (values <= limit).astype(np.float64)
+def share_below(values: Values, limit: float) -> Values:
+    """1 for a value below ``limit``, 0 for one above, 1/2 for one that equals it."""
+    share: Values = ((values < limit) + (values <= limit).astype(np.float64)) / 2
+    return share
+
+
+def _below(limit: float) -> Callable[[Values], Values]:
+    return lambda values: share_below(values, limit)
 
 
 def _spreads(

@@ -21,7 +21,8 @@ the steps that hold and the break are found again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +36,14 @@ from checks.wording import show
 Floats = NDArray[np.float64]
 HOLDS = 0.95  # answered of scheduled
 RESAMPLES = 400
-GRID = 201
+GRID = 101
 WORTH_A_WORD = 0.005  # of the requests past the knee
 SEED = 20  # of the draws: the same steps give the same interval at any time
 
 
 def knee(steps: Sequence[LoadStep]) -> Knee:
     """Where ``steps`` break, whatever their order; a step in which nothing was scheduled says nothing."""
-    known = sorted((step for step in steps if step.scheduled > 0), key=lambda step: step.offered_per_s)
+    known = _by_rate(steps)
     if not known:
         return Knee(
             None, None, 0.0, resolved=False, monotone=True, usl=None, words="No request was scheduled."
@@ -54,13 +55,25 @@ def knee(steps: Sequence[LoadStep]) -> Knee:
     found = _break(offered, scheduled, shares)
     return Knee(
         per_s=found.at if first < len(known) else None,
-        interval=_interval(offered, scheduled, shares) if first < len(known) else None,
+        interval=_interval(offered, scheduled, shares, found) if first < len(known) else None,
         at_least_per_s=float(offered[first - 1]) if first else 0.0,
         resolved=all(_is_resolved(step) for step in known[max(first - 1, 0) : first + 1]),
         monotone=_is_monotone(known),
-        usl=universal_scalability(known),
+        usl=universal_scalability(steps),
         words=_words(known, first, found.at),
     )
+
+
+def _by_rate(steps: Sequence[LoadStep]) -> list[LoadStep]:
+    """One step for each rate, lowest first; of several at one rate the requests are put together."""
+    known = sorted((step for step in steps if step.scheduled > 0), key=lambda step: step.offered_per_s)
+    counts = ("scheduled", "dropped", "answered", "failed", "shed", "timed_out")
+    together = []
+    for _, same in groupby(known, key=lambda step: step.offered_per_s):
+        first, *more = same
+        sums = {name: sum(getattr(step, name) for step in (first, *more)) for name in counts}
+        together.append(replace(first, **sums))
+    return together
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +114,13 @@ def _break(offered: Floats, scheduled: Floats, shares: Floats) -> _Break:
     return _Break(at, at, at)
 
 
-def _interval(offered: Floats, scheduled: Floats, shares: Floats) -> Interval:
+def _interval(offered: Floats, scheduled: Floats, shares: Floats, found: _Break) -> Interval:
     random = np.random.default_rng(SEED)
     draws = random.binomial(scheduled.astype(np.int64), shares, (RESAMPLES, len(shares))) / scheduled
     breaks = [_break(offered, scheduled, drawn) for drawn in draws]
-    low = np.quantile([found.low for found in breaks], 0.025)
-    high = np.quantile([found.high for found in breaks], 0.975)
-    return float(low), float(high)
+    low = float(np.quantile([each.low for each in breaks], 0.025))
+    high = float(np.quantile([each.high for each in breaks], 0.975))
+    return min(low, found.low), max(high, found.high)
 
 
 def _is_resolved(step: LoadStep) -> bool:

@@ -28,13 +28,14 @@ FITS = 0.8  # R squared of throughput, below which the law does not describe the
 FEW_UNDER_WAY = 2.0  # where never more are under way at once, nothing contends
 FARTHEST = 2.0  # a peak is told up to so many times the largest N that was measured
 HANGING = 0.01  # of scheduled
+DIGITS = 9  # of contention and coherency; what is smaller is rounding of the fit
 
 
 def universal_scalability(steps: Sequence[LoadStep]) -> Usl | None:
     """The law fitted to ``steps``; None where there are too few, too little under way, or it does not fit."""
     pairs = [
         (step.answered_per_s * step.p50_ms / 1000, step.answered_per_s)
-        for step in steps
+        for step in sorted(steps, key=lambda step: step.offered_per_s)
         if step.p50_ms and step.answered_per_s > 0 and step.timed_out <= HANGING * step.scheduled
     ]
     if len(pairs) < FEWEST or max(under_way for under_way, _ in pairs) < FEW_UNDER_WAY:
@@ -46,7 +47,7 @@ def universal_scalability(steps: Sequence[LoadStep]) -> Usl | None:
     (one, queue, crosstalk), _ = nnls(columns / (n / x)[:, None], np.ones_like(n))
     if one <= 0:
         return None
-    contention, coherency = float(queue / one), float(crosstalk / one)
+    contention, coherency = round(float(queue / one), DIGITS), round(float(crosstalk / one), DIGITS)
     fitted = n / (columns @ np.array([one, queue, crosstalk]))
     spread = float(((x - x.mean()) ** 2).sum())
     r_squared = 1 - float(((x - fitted) ** 2).sum()) / spread if spread > 0 else 0.0

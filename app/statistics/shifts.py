@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.statistics.batches import Floats, spread_of
+from app.statistics.batches import WINDOWS, Floats, spread_between
 
 SHORTEST_MS = 1e-3  # a logarithm needs something above 0
 CLOSE_ENOUGH = 1e-5  # of a logarithm: a thousandth of a percent
@@ -58,27 +58,26 @@ def shift_between(before: Sorted, after: Sorted, level: float) -> Shift:
     """The Hodges-Lehmann shift from ``before`` to ``after`` with its interval at ``level``.
 
     ``U(d)`` is the chance that an ``after``, shifted back by ``d``, is longer than a ``before`` (ties count
-    half). The estimate is where it is 1/2. Its variance is that of the placements (Brunner and Munzel 2000),
-    each run's by batch means, so that it holds under autocorrelation; the interval is where ``U`` is within
-    Student's t standard errors of 1/2. Of more than ``MOST`` samples as many, evenly spaced, are taken.
+    half). The estimate is where it is 1/2. Its variance is that of the placements (Brunner and Munzel 2000)
+    by batch means, the two runs' windows in pairs, so that it holds under autocorrelation; the interval is
+    where ``U`` is within Student's t standard errors of 1/2. Of more than ``MOST`` samples as many, evenly
+    spaced, are taken.
     """
     before, after = before.thinned(MOST), after.thinned(MOST)
     earlier, later = before.logs(), after.logs()
     shift = _where(earlier, later, 0.5)
-    first = spread_of(_placements(earlier, later - shift), before.windows)
-    second = spread_of(_placements(later - shift, earlier), after.windows)
-    t = t_of(first.variance, second.variance, first.degrees, second.degrees, level)
-    half = min(t * math.sqrt(first.variance + second.variance), 0.5)
+    back = later - shift
+    placed = _placements(earlier, back), _placements(back, earlier)
+    t = t_of(level)
+    half = min(t * math.sqrt(spread_between(*placed, (before.windows, after.windows))), 0.5)
     return Shift(shift, _where(earlier, later, 0.5 + half), _where(earlier, later, 0.5 - half), t)
 
 
-def t_of(first: float, second: float, first_degrees: float, second_degrees: float, level: float) -> float:
-    """Student's t for a difference of two means with these variances of theirs (Satterthwaite 1946)."""
+def t_of(level: float) -> float:
+    """Student's t for a difference whose variance is that between ``WINDOWS`` pairs of windows."""
     from scipy.special import stdtrit  # noqa: PLC0415 - SciPy loads slowly, and the dashboard reaches this
 
-    apart = first**2 / first_degrees + second**2 / second_degrees
-    degrees = (first + second) ** 2 / apart if apart > 0 else first_degrees + second_degrees
-    return float(stdtrit(degrees, 0.5 + level / 2))
+    return float(stdtrit(WINDOWS - 1, 0.5 + level / 2))
 
 
 def _placements(these: Floats, others: Floats) -> Floats:

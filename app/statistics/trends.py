@@ -48,17 +48,20 @@ class Line:
 
 
 def trend(points: Sequence[tuple[float, float]]) -> Trend | None:
-    """The trend of (time in s, value) points; None for fewer than ten, or all at one time.
+    """The trend of (time in s, value) points; None for fewer than ten moments.
 
-    Points with NaN or infinity are left out. Raises nothing.
+    Points with NaN or infinity are left out; several at one moment count as one, their median.
     """
     given = np.asarray(points, np.float64).reshape(-1, 2)
     given = given[np.isfinite(given).all(axis=1)]
-    given = given[np.argsort(given[:, 0], kind="stable")]
-    if len(given) < FEWEST or given[0, 0] == given[-1, 0]:
+    times, which = np.unique(given[:, 0], return_inverse=True)
+    if len(times) < FEWEST:
         return None
-    found = line_through(*_thinned(given[:, 0], given[:, 1]))
-    first_s, last_s = float(given[0, 0]), float(given[-1, 0])
+    order = np.argsort(which, kind="stable")
+    starts = np.flatnonzero(np.diff(which[order])) + 1
+    values = np.array([np.median(same) for same in np.split(given[order, 1], starts)])
+    found = line_through(*_thinned(times, values))
+    first_s, last_s = float(times[0]), float(times[-1])
     return Trend(
         per_hour=found.slope * S_PER_HOUR,
         interval=(found.interval[0] * S_PER_HOUR, found.interval[1] * S_PER_HOUR),
