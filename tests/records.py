@@ -16,6 +16,7 @@ from app import scoring
 from app.records import LoadResult, RunInfo, RunState, Scorecard, ScoredFinding, Snapshot
 from app.rubric import Rubric
 from checks.findings import Limit, Outcome
+from checks.load import LoadStep
 from checks.target import Claim, Waiver
 
 WHEN = datetime(2026, 11, 18, 14, 21, tzinfo=UTC)
@@ -287,6 +288,25 @@ def load_result(scenario: str, **changes: Any) -> LoadResult:
         "passed": True,
     }
     return LoadResult(**(given | changes))
+
+
+def load_step(**changes: Any) -> LoadStep:
+    """A step of an open run that held."""
+    given: dict[str, Any] = {
+        "start_s": 0.0, "duration_s": 10.0, "offered_per_s": 20.0, "scheduled": 200, "dropped": 0,
+        "answered": 200, "failed": 0, "shed": 0, "timed_out": 0, "answered_per_s": 20.0, "p50_ms": 60.0,
+        "p95_ms": 90.0,
+    }  # fmt: skip
+    return LoadStep(**(given | changes))
+
+
+def doubtful() -> Snapshot:
+    """A mended run with an open scenario that was cut off, and one that the driver calls invalid."""
+    cut = load_result(
+        "spike", model="open", rate_per_s=20.0, partial="Its worker was killed after 3 of 10 s."
+    )
+    late = load_result("heavy", validity="invalid", validity_reasons=("Requests left 90 ms late.",))
+    return mended().model_copy(update={"load_results": (cut, late)})
 
 
 def as_found() -> Snapshot:

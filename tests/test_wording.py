@@ -11,6 +11,7 @@ from app import wording
 from app.records import RunState, Verdict
 from checks.findings import Limit, Outcome
 from checks.target import Waiver
+from tests import records
 from tests.records import as_found, card, finding, mended
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -147,3 +148,22 @@ def test_lines_stay_lines(text):
     kept = wording.many_lines(text)
     assert len(kept.split("\n")) == max(1, len(text.splitlines()))
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e]", kept)
+
+
+def test_an_open_run_is_named_by_its_arrivals_and_a_closed_one_by_its_users():
+    assert wording.load_text(records.load_result("heavy")) == "20"
+    assert wording.load_text(records.load_result("spike", model="open", rate_per_s=20.0)) == "20/s"
+    assert wording.load_text(records.load_result("spike", model="open")) == wording.ABSENT
+    steps = tuple(records.load_step(offered_per_s=rate) for rate in (5.0, 60.0))
+    assert wording.load_text(records.load_result("saturation", model="open", steps=steps)) == "5 to 60/s"
+
+
+def test_what_is_invalid_or_partial_is_doubted_in_words():
+    assert wording.load_doubts(records.load_result("heavy")) == []
+    doubtful = records.load_result(
+        "heavy", validity="invalid", validity_reasons=("Late by 90 ms.", "Busy."), partial="Cut after 3 s."
+    )
+    assert wording.load_doubts(doubtful) == [
+        "INVALID. Late by 90 ms. Busy.",
+        "Partial result. Cut after 3 s.",
+    ]

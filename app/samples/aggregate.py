@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from app.samples.reading import Columns, SampleFile
 
 Numbers = NDArray[np.float64]
-MOST_BUCKETS, FEWEST_BUCKETS = 80, 12
-ENOUGH_ANSWERS = 20  # in a bucket, for its p95 to be one of several values; fewer where buckets run out
+MOST_BUCKETS, FEWEST_BUCKETS = 80, 8
+ENOUGH_ANSWERS = 40  # in a bucket, for its p95 to be one of several values; fewer where buckets run out
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 BINS_PER_DECADE = 12
 LOWEST_DECADE, HIGHEST_DECADE = -2, 7  # 0.01 ms to almost three hours
@@ -134,7 +134,8 @@ def over_time(start_s: NDArray[Any], latency_ms: NDArray[Any], answered: NDArray
         return np.clip((at / step).astype(np.int64), 0, count - 1)
 
     def per_s(kept: NDArray[np.bool_]) -> Numbers:
-        return np.bincount(bucket(end_s[kept]), minlength=count) / widths
+        rates: Numbers = np.bincount(bucket(end_s[kept]), minlength=count) / widths
+        return rates
 
     began, took = bucket(start_s[answered]), latency_ms[answered]
     order = np.lexsort((took, began))
@@ -221,7 +222,8 @@ def _inside(times: list[NDArray[Any]]) -> NDArray[np.bool_]:
 
 def _bin(values: NDArray[Any]) -> NDArray[np.int64]:
     decades = np.log10(np.maximum(values, 10.0**LOWEST_DECADE)) - LOWEST_DECADE
-    return np.clip((decades * BINS_PER_DECADE).astype(np.int64), 0, _BINS - 1)
+    bins: NDArray[np.int64] = np.clip((decades * BINS_PER_DECADE).astype(np.int64), 0, _BINS - 1)
+    return bins
 
 
 def _p50_p95(values: NDArray[Any]) -> tuple[float, float]:

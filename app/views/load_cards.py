@@ -205,11 +205,11 @@ def _compared(
 ) -> tuple[LoadComparison, go.Figure]:
     from app.statistics.comparing import LoadSamples, compare_loads  # noqa: PLC0415 - SciPy takes a second
 
-    sides = [
+    earlier, later = (
         LoadSamples.of(open_samples(Path(stamp[0])), label)
         for stamp, label in zip((before, after), labels, strict=True)
-    ]
-    found = compare_loads(*sides)
+    )
+    found = compare_loads(earlier, later)
     return found, go.Figure(ratios(found.figures, dark=dark))
 
 
@@ -217,9 +217,9 @@ def knee_card(result: LoadResult, results: dict[str, LoadResult]) -> None:
     """Where the service breaks: this scenario's own steps, or those of the run's saturation scenario."""
     shown = result if result.steps else results.get(SATURATION)
     if shown is None or not shown.steps:
-        words = "Run load_scenarios.saturation: it steps the arrival rate up until answers stop keeping up."
-        st.html(marks.heading("Where it breaks"))
-        st.html(f'<p class="gl-quiet"><b>This run has not measured it.</b> {words}</p>')
+        words = "The saturation scenario steps the arrival rate up until answers no longer keep up with it."
+        says = f'<p class="gl-quiet"><b>This run has not measured it.</b> {words}</p>'
+        st.html(marks.heading("Where it breaks") + says)
         return
     each = f"{show(shown.steps[0].duration_s, 's')} a step"
     own = shown.scenario == result.scenario

@@ -70,8 +70,10 @@ def eight(result: LoadResult, finding: ScoredFinding | None) -> str:
         ("First token p50", first, "ms", "" if first is not None else "not streamed", "pass_first_token_ms"),
         ("Throughput", result.requests_per_second, "per_s", plural(result.total_requests, "request"), ""),
     ]  # fmt: skip
+    # The limits of an open run are for parts of it (a burst, a step): its check's own words say how it did.
+    judged = finding if result.model == "closed" else None
     pairs = [
-        (name, _value(value, unit, _limit(value, unit, key, finding) or marks.text(words)))
+        (name, _value(value, unit, _limit(value, unit, key, judged) or marks.text(words)))
         for name, value, unit, words, key in below
     ]
     return marks.facts(pairs, "gl-eight")
@@ -84,16 +86,29 @@ def _value(value: float | None, unit: str, below: str) -> str:
 
 def _limit(value: float | None, unit: str, key: str, finding: ScoredFinding | None) -> str:
     """``needs ≥ 95 %`` with its sign, from the limits that the run was judged by."""
-    limit = finding.thresholds.get(key) if finding and finding.outcome in JUDGED else None
-    if value is None or not isinstance(limit, (int, float)) or finding is None:
+    if value is None or finding is None or finding.outcome not in JUDGED:
         return ""
-    within = finding.thresholds.get("warn_within_ratio") or 0.0
+    limit = finding.thresholds.get(key)
+    if not isinstance(limit, (int, float)):
+        return ""
     higher = key.endswith("_ratio")
-    past = (limit - value) / limit if higher else (value - limit) / limit if limit else value - limit
-    outcome = Outcome.PASS if past <= 0 else Outcome.WARN if past <= within else Outcome.FAIL
+    kept = value >= limit if higher else value <= limit
+    outcome = Outcome.PASS if kept else _past(value, limit, key, finding)
     sign = "≥" if higher else "≤"
     spoken = f'<span class="gl-vh">, {OUTCOME_WORDS[outcome]}</span>'
     return f"{marks.outcome_icon(outcome)}needs {sign}{NBSP}{marks.text(show(limit, unit))}{spoken}"
+
+
+def _past(value: float, limit: float, key: str, finding: ScoredFinding) -> Outcome:
+    """What a value past its limit amounts to; where no limit for a warning is told, what the check says."""
+    given = finding.thresholds
+    higher = key.endswith("_ratio")
+    warn_at = given.get(key.replace("pass_", "warn_", 1))
+    if warn_at is None and isinstance(within := given.get("warn_within_ratio"), (int, float)):
+        warn_at = limit * (1 - within if higher else 1 + within)
+    if not isinstance(warn_at, (int, float)):
+        return finding.outcome if finding.outcome is not Outcome.PASS else Outcome.WARN
+    return Outcome.WARN if (value >= warn_at if higher else value <= warn_at) else Outcome.FAIL
 
 
 def _interval(result: LoadResult, name: str, unit: str) -> str:
@@ -121,9 +136,11 @@ def warnings(result: LoadResult) -> str:
     return "".join(found)
 
 
-def remarks(result: LoadResult) -> str:
-    """One line each: failures, arrivals, steady part, goodput, warm-up."""
-    lines = [*_failed(result), *_arrivals(result), *_steady(result.steady), *_more(result)]
+def remarks(result: LoadResult, finding: ScoredFinding | None) -> str:
+    """One line each: what the check says, failures, arrivals, steady part, goodput, warm-up."""
+    says = finding is not None and (result.model == "open" or finding.outcome is not Outcome.PASS)
+    judged = [marks.prose(finding.reason)] if finding is not None and says else []
+    lines = [*judged, *_failed(result), *_arrivals(result), *_steady(result.steady), *_more(result)]
     if not lines:
         return ""
     return f'<ul class="gl-says">{"".join(f"<li>{line}</li>" for line in lines)}</ul>'

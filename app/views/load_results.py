@@ -238,7 +238,7 @@ def _figures(scope: Scope, run: RunInfo, result: LoadResult, finding: ScoredFind
         load_figures.heading(result, finding)
         + load_figures.warnings(result)
         + load_figures.eight(result, finding)
-        + load_figures.remarks(result)
+        + load_figures.remarks(result, finding)
     )
     if finding is not None:
         with st.container(key="load_check"):

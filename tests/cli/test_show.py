@@ -110,3 +110,10 @@ def test_a_comparison_names_what_changed_largest_first():
         "cache.hit_rate · 0\u00a0% to 83.6\u00a0%".replace("\u00a0", " ")
     )
     assert "↓ 0 worse" in text
+
+
+def test_a_load_result_that_is_not_to_be_taken_as_it_stands_says_why():
+    text = flat(printed(records.doubtful(), 120))
+    assert "INVALID. Requests left 90 ms late." in text
+    assert "Partial result. Its worker was killed after 3 of 10 s." in text
+    assert "20/s" in text

@@ -179,3 +179,10 @@ def test_among_the_formats_only_the_page_shows_the_history():
 def test_without_a_history_there_is_no_empty_chart():
     assert "Score over time" not in render(records.mended())
     assert "Score over time" not in render(records.mended(), records.history()[-1:])
+
+
+def test_a_load_result_that_is_not_to_be_taken_as_it_stands_says_why():
+    text = render(records.doubtful())
+    assert "INVALID. Requests left 90 ms late." in text
+    assert "Partial result. Its worker was killed after 3 of 10 s." in text
+    assert ">20/s<" in text

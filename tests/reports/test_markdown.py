@@ -125,3 +125,10 @@ def test_escaped_text_keeps_the_columns_and_reads_as_it_was(text):
 def test_any_run_gives_tables_of_even_rows_and_nothing_but_text(snapshot):
     for table in tables(assert_harmless(render(snapshot))):
         assert len(set(table)) == 1
+
+
+def test_a_load_result_that_is_not_to_be_taken_as_it_stands_says_why():
+    text = render(records.doubtful())
+    assert "INVALID. Requests left 90 ms late." in text
+    assert "Partial result. Its worker was killed after 3 of 10 s." in text
+    assert "20/s" in text

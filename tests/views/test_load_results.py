@@ -111,6 +111,32 @@ def test_an_open_run_accounts_for_every_arrival_and_shows_three_latencies(dashbo
     assert "Not judged" in page.text
 
 
+def test_an_open_run_shows_its_checks_words_and_no_limit_that_is_for_a_part_of_it(dashboard, store, heavy):
+    loads.keep(store, heavy(model="open", rate_per_s=40.0), reason="Latency was back after 4 s, limit 30 s.")
+    text = dashboard.open("load_results", target="sample").text
+    assert "Latency was back after 4 s, limit 30 s." in text
+    assert "needs ≥" not in text
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "word"),
+    [
+        ({"pass_success_ratio": 0.9999, "warn_success_ratio": 0.5}, "Warn"),
+        ({"pass_success_ratio": 0.9999, "warn_success_ratio": 0.9998}, "Fail"),
+        ({"pass_success_ratio": 0.9999, "warn_within_ratio": 0.2}, "Warn"),
+        ({"pass_success_ratio": 0.9999}, "Fail"),
+        ({"pass_success_ratio": 0.5}, "Pass"),
+    ],
+)
+def test_a_value_past_its_limit_warns_or_fails_as_its_check_has_it(dashboard, store, heavy, thresholds, word):
+    rows = loads.requests(seconds=12, failing=0.02)
+    loads.keep(store, heavy(rows=rows), thresholds=thresholds, outcome=Outcome.FAIL, earned=0.0)
+    text = dashboard.open("load_results", target="sample").text
+    needed = text.split("needs ≥")[1]
+    assert needed.startswith("\u00a0")
+    assert f'<span class="gl-vh">, {word}</span>' in needed[:80]
+
+
 def test_arrivals_that_do_not_add_up_are_named(dashboard, store: Store, heavy):
     loads.keep(store, heavy(model="open", rate_per_s=40.0, arrivals=Arrivals(10, 8, 1)))
     text = dashboard.open("load_results", target="sample").text

@@ -103,9 +103,11 @@ def _latency(found: OverTime, scale: float, unit: str, colours: Palette) -> list
 
 def _labels(found: OverTime, scale: float, unit: str, top: float, colours: Palette) -> list[dict[str, Any]]:
     percentiles = {line.key: getattr(found, line.key) * scale for line in percentile_lines(colours)}
-    x, rate = found.span_s, found.mean_per_s
-    labels = end_labels(percentiles, x, top / 1.12, unit, colours)
-    labels.append(at_end(f"<b>{show(rate, 'per_s')}</b> mean", x, colours, colours.green, y=rate, yref="y2"))
+    began = np.flatnonzero(~np.isnan(found.p95_ms))  # nothing begins while the last answers come in
+    last = float(found.at_s[began[-1]]) if len(began) else found.span_s
+    labels = end_labels(percentiles, last, top / 1.12, unit, colours)
+    rate = f"<b>{show(found.mean_per_s, 'per_s')}</b> mean"
+    labels.append(at_end(rate, found.span_s, colours, colours.green, y=found.mean_per_s, yref="y2"))
     if found.worst_ms is not None and found.worst_at_s is not None:
         early = found.worst_at_s < 0.6 * found.span_s
         anchor: dict[str, Any] = (
