@@ -6,9 +6,11 @@ summed up as from that of one process. A worker that is lost takes nothing along
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any, Protocol
 from app.instruments.load.selfwatch import SelfReport
 from app.instruments.load.sharded.merging import Part, merged
 from app.instruments.load.sharded.plans import Line, ShardPlan, ShardResult, divided
-from app.instruments.load.sharded.running import run_shard
+from app.instruments.load.sharded.running import TooLateError
 from app.instruments.load.sharded.together import Together
 from app.instruments.load.summary import Recorded
 from app.instruments.policy import Policy
@@ -29,6 +31,8 @@ POLL_S = 0.1
 LEAD_S = 0.5  # from handing out the work to the common start
 STOP_GRACE_S = 3.0  # then a worker that was told to stop is taken for lost
 LATE_S = 0.25  # a start this late is worth a word
+# What a worker's future raises where the worker, and not the load, is the trouble.
+LOST = (BrokenExecutor, CancelledError, asyncio.CancelledError, OSError, TooLateError)
 NOTHING_KNOWN = SelfReport(0.0, 0.0, 0.0, 0.0)
 
 
@@ -36,10 +40,6 @@ class Worker(Protocol):
     """Where a shard runs: one process, and the line to it."""
 
     name: str
-
-    @property
-    def executor(self) -> Executor:
-        """Of one process, so that another that is lost does not break it."""
 
     def ready(self) -> float:
         """Wait until it can begin; how far its clock is ahead, in s. Raises what went wrong."""
@@ -50,6 +50,9 @@ class Worker(Protocol):
     def line(self) -> Callable[[], Line]:
         """What opens the worker's end of the line, in the worker."""
 
+    def begin(self, shard: ShardPlan) -> Future[ShardResult]:
+        """Hand ``shard`` to its executor, which is of this one process: a lost one breaks no other."""
+
     def heard(self) -> list[dict[str, Any]]:
         """The seconds that came since the last call."""
 
@@ -59,8 +62,8 @@ class Worker(Protocol):
     def lost(self) -> bool:
         """Whether it is gone and its future will not say so."""
 
-    def close(self, *, at_work: bool) -> None:
-        """Let it go; ``at_work``: it has not come to its end."""
+    def close(self) -> None:
+        """Let it go, whether or not it has come to its end."""
 
 
 @dataclass(eq=False)
@@ -72,6 +75,7 @@ class _Shard:
     future: Future[ShardResult]
     result: ShardResult | None = None
     lost_after_s: float | None = None
+    why: str = ""
 
     @property
     def over(self) -> bool:
@@ -101,15 +105,11 @@ def run_on(
     A rule to stop is looked at by each worker for its own part; when one stops, all do. Raises what
     LoadDriver.run raises.
     """
-    shards: list[_Shard] = []
-    try:
-        shards += _begun(workers, job)
+    with ExitStack() as stack:
+        for worker in workers:
+            stack.callback(worker.close)
+        shards = _begun(workers, job)
         _follow(shards, job, on_second, stopped)
-    finally:
-        for shard, worker in zip(shards, workers, strict=False):
-            worker.close(at_work=shard.result is None)
-        for worker in workers[len(shards) :]:
-            worker.close(at_work=True)
     return _recorded(job, shards)
 
 
@@ -134,7 +134,7 @@ def _begun(workers: Sequence[Worker], job: Job) -> list[_Shard]:
             line=worker.line(),
         )
         part = Part(file, number, plan.start_at_unix_s + job.plan.warmup_s, first_users[number])
-        shards.append(_Shard(worker, part, worker.executor.submit(run_shard, plan)))
+        shards.append(_Shard(worker, part, worker.begin(plan)))
     return shards
 
 
@@ -162,6 +162,9 @@ def _follow(
                 _stop(shards)
             if stop_at is not None and now > stop_at + STOP_GRACE_S:
                 _give_up(shards, now - began)
+        _look(shards, together, time.monotonic() - began)  # what came just before a worker's end
+        for second in together.ready(()):
+            on_second(second)
     except BaseException:
         _stop(shards)
         raise
@@ -176,8 +179,9 @@ def _look(shards: Sequence[_Shard], together: Together, elapsed_s: float) -> Non
         if shard.future.done():
             try:
                 shard.result = shard.future.result()
-            except (BrokenExecutor, CancelledError, OSError):
+            except LOST as error:
                 shard.lost_after_s = elapsed_s
+                shard.why = f" ({error})" if isinstance(error, OSError | TooLateError) else ""
         elif shard.worker.lost():
             shard.lost_after_s = elapsed_s
 
@@ -249,7 +253,7 @@ def _partial(shards: Sequence[_Shard], lost: Mapping[_Shard, int]) -> Iterator[s
     for shard, rows in lost.items():
         after = show(max(0.0, shard.lost_after_s or 0.0), "s")
         yield (
-            f"{shard.worker.name} of {len(shards)} was lost after {after}; "
+            f"{shard.worker.name} of {len(shards)} was lost after {after}{shard.why}; "
             f"its {plural(rows, 'request')} until then are included"
         )
 

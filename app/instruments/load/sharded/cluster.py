@@ -13,17 +13,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import distributed
+from distributed.client import ClosedClientError
 
 from app.errors import UserError
-from app.instruments.load.sharded.running import prepare
+from app.instruments.load.sharded.plans import ShardPlan, ShardResult
+from app.instruments.load.sharded.running import prepare, run_shard
 from app.samples.writing import part_of
 
+GONE = (OSError, TimeoutError, ClosedClientError)  # what a call says where there is no scheduler any more
 SECOND, SAMPLES = "second", "samples"
 PUMP_S = 1.0
 SWITCH_S = 0.0005  # the worker's other threads hold up the load for no longer than this at a time
@@ -77,18 +81,18 @@ class ClusterWorker:
     def __init__(self, client: distributed.Client, address: str, number: int, samples: Path) -> None:
         self.name = f"worker {number + 1} ({address})"
         bound = {"workers": [address], "allow_other_workers": False, "retries": 0, "pure": False}
-        self.executor = client.get_executor(**bound)
+        self._executor = client.get_executor(**bound)
         self._client = client
         self._address = address
         self._line = f"greenlight-{uuid4().hex}"
         self._queue = distributed.Queue(self._line, client=client)
         self._word = distributed.Variable(self._line, client=client)
         self._stopping = self._gone = False
-        self._beat_at = 0.0
+        self._beat_at = self._looked_at = 0.0
         self._beats = 0
         samples.parent.mkdir(parents=True, exist_ok=True)
         self._part = part_of(samples).open("wb")
-        self._ready = self.executor.submit(prepare)
+        self._ready = self._executor.submit(prepare)
         self._beat()
 
     def ready(self) -> float:
@@ -108,7 +112,7 @@ class ClusterWorker:
 
     def _clock(self) -> tuple[float, float]:
         before = time.time()
-        _, there = self.executor.submit(prepare).result(timeout=READY_S)
+        _, there = self._executor.submit(prepare).result(timeout=READY_S)
         took_s = time.time() - before
         return took_s, there - (before + took_s / 2)
 
@@ -118,6 +122,11 @@ class ClusterWorker:
     def line(self) -> Callable[[], _ClusterLine]:
         """What opens the worker's end of the line, in the worker."""
         return partial(_ClusterLine, self._line)
+
+    def begin(self, shard: ShardPlan) -> Future[ShardResult]:
+        """Carry out ``shard``; whether the worker is still there, ``lost`` says."""
+        future: Future[ShardResult] = self._executor.submit(run_shard, shard)
+        return future
 
     def heard(self) -> list[dict[str, Any]]:
         """The seconds that came since the last call; samples that came are on disk."""
@@ -130,29 +139,29 @@ class ClusterWorker:
                 else:
                     seconds.append(content)
             self._part.flush()
-            self._gone = (
-                self._gone or self._address not in self._client.scheduler_info(n_workers=-1)["workers"]
-            )
-        except (OSError, TimeoutError):
+            if time.monotonic() - self._looked_at >= PUMP_S:
+                self._looked_at = time.monotonic()
+                there = self._client.scheduler_info(n_workers=-1)["workers"]
+                self._gone = self._gone or self._address not in there
+        except GONE:
             self._gone = True  # the scheduler itself
         return seconds
 
     def stop(self) -> None:
         """Tell the worker to stop; it looks once a second."""
         self._stopping, self._beat_at = True, 0.0
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(*GONE):
             self._beat()
 
     def lost(self) -> bool:
         """Whether the worker has left the cluster, or the scheduler cannot be reached."""
         return self._gone
 
-    def close(self, *, at_work: bool) -> None:
-        """Let go of the worker. One that is still ``at_work`` hears no more from here, and stops."""
-        del at_work
+    def close(self) -> None:
+        """Let go of the worker. One that is still at work hears no more from here, and stops."""
         self._part.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            self.executor.shutdown(wait=False)
+        with contextlib.suppress(*GONE):
+            self._executor.shutdown(wait=False)
             self._queue.close()
             self._word.delete()
 
@@ -204,7 +213,7 @@ class _ClusterLine:
             try:
                 self._send()
                 beats, stopping = self._word.get(timeout=BEAT_LOST_S)
-            except (OSError, TimeoutError):
+            except GONE:
                 beats, stopping = beat, False
             if beats != beat:
                 beat, heard_at = beats, time.monotonic()

@@ -13,22 +13,24 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from app.instruments.load.sharded.running import prepare
+from app.instruments.load.sharded.plans import ShardPlan, ShardResult
+from app.instruments.load.sharded.running import prepare, run_shard
 
 STOP = "stop"
 LAST_WRITES_S = 2.0  # for a worker whose driver was killed, to close its sample file
 
 
 class LocalWorker:
-    """One process, for ``run_shard`` through its ``executor``. It ends by itself when this one does."""
+    """One process for one shard, as ``app.instruments.load.shards`` uses it. It ends when this one does."""
 
     def __init__(self, number: int) -> None:
         spawn = get_context("spawn")  # a fork would copy the locks of this process in whatever state they are
         self._mine, theirs = spawn.Pipe()
         self.name = f"worker {number + 1}"
         self.pid: int | None = None  # until it is ready
-        self.executor = ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(theirs,))
-        self._ready: Future[tuple[int, float]] = self.executor.submit(prepare)
+        self._shard: Future[ShardResult] | None = None
+        self._executor = ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(theirs,))
+        self._ready: Future[tuple[int, float]] = self._executor.submit(prepare)
         theirs.close()  # the process has its copy, and its death alone then closes the line
 
     def ready(self) -> float:
@@ -43,6 +45,11 @@ class LocalWorker:
     def line(self) -> Callable[[], _LocalLine]:
         """What opens the worker's end of the line, in the worker."""
         return _line
+
+    def begin(self, shard: ShardPlan) -> Future[ShardResult]:
+        """Carry out ``shard``; its future is broken where the process is lost."""
+        self._shard = self._executor.submit(run_shard, shard)
+        return self._shard
 
     def heard(self) -> list[dict[str, Any]]:
         """The seconds that came since the last call."""
@@ -61,12 +68,12 @@ class LocalWorker:
         """False: the future of a process that is lost breaks by itself."""
         return False
 
-    def close(self, *, at_work: bool) -> None:
-        """End the process, at once where it is ``at_work`` after all."""
-        if at_work and self.pid:
+    def close(self) -> None:
+        """End the process, at once where it is at work after all."""
+        if self.pid is not None and not (self._shard and self._shard.done()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        self.executor.shutdown(wait=True, cancel_futures=True)
+        self._executor.shutdown(wait=True, cancel_futures=True)
         self._mine.close()
 
 
