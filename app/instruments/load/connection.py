@@ -78,7 +78,10 @@ class Connection(asyncio.Protocol):
         self.failure = None
         self._head_complete = self._complete = False
         self._waiting = True
-        self._write(request)
+        if self.open:
+            self._write(request)
+        else:  # between its opening and now; a transport would take the bytes and never say a word
+            self._fail(Failure(FailureKind.RESET, "the connection was closed before the request was sent"))
 
     def close(self) -> None:
         """Close at once, without flushing."""

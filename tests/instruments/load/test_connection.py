@@ -6,6 +6,7 @@ import asyncio
 import json
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,22 @@ async def outcome(reader, pieces):
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % len(data) for place in places), len(data)]
     return [data[start:end] for start, end in pairwise(edges) if start < end]
+
+
+@pytest.mark.parametrize("how", ["closed", "reset", "spoken on"])
+def test_a_connection_that_is_lost_before_the_request_is_a_reset_at_once(how):
+    ended = []
+    connection = Connection(AnswerReader(Ask.model_validate(ASK)), ended.append)
+    connection.connection_made(Sink())
+    if how == "spoken on":
+        connection.data_received(b"SSH-2.0-OpenSSH_9.2\r\n")
+    else:
+        connection.connection_lost(ConnectionResetError() if how == "reset" else None)
+    assert ended == []
+    connection.send(b"GET / HTTP/1.1\r\n\r\n", deadline=1e18)
+    assert ended == [None]
+    assert connection.failure.kind == "reset"
+    assert "before the request was sent" in connection.failure.detail
 
 
 PLACES = st.lists(st.integers(0, 10_000), max_size=20)
