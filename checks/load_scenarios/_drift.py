@@ -1,7 +1,7 @@
 """Whether a figure grows while a service is used, and by how much. Private to this family.
 
-A growth is judged over the whole time and over its second half; the smaller counts. What slows down, such as
-a pool that fills or code that is loaded late, is a service that warms up and not one that leaks.
+Memory is judged over the whole time and over its second half; the smaller growth counts. What slows down,
+such as a pool that fills or code that is loaded late, is a service that warms up and not one that leaks.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Drift:
-    """The trends of one figure over the whole time and over its second half."""
+    """The trends of one figure over the whole time, and over its second half where that is asked for."""
 
     whole: Trend
-    late: Trend
+    late: Trend | None
 
     @property
     def start(self) -> float:
@@ -29,13 +29,13 @@ class Drift:
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether both 95 % intervals lie above 0."""
-        return self.whole.interval[0] > 0 and self.late.interval[0] > 0
+        """Whether the 95 % intervals lie above 0."""
+        return all(trend.interval[0] > 0 for trend in self._trends)
 
     @property
     def per_hour(self) -> float:
-        """The smaller of the two slopes, in the figure's unit an hour."""
-        return min(self.whole.per_hour, self.late.per_hour)
+        """The smaller of the slopes, in the figure's unit an hour."""
+        return min(trend.per_hour for trend in self._trends)
 
     @property
     def grown(self) -> float:
@@ -44,16 +44,22 @@ class Drift:
 
     def would_show(self, floor: float) -> float:
         """The smallest growth over the whole time that would have been seen: above chance and ``floor``."""
-        halves = (self.whole, self.late)
-        chance = max(trend.per_hour - trend.interval[0] for trend in halves) * self.whole.span_s / HOUR_S
-        return max(floor, chance)
+        chance = max(trend.per_hour - trend.interval[0] for trend in self._trends)
+        return max(floor, chance * self.whole.span_s / HOUR_S)
+
+    @property
+    def _trends(self) -> tuple[Trend, ...]:
+        return (self.whole, self.late) if self.late else (self.whole,)
 
 
-def drift_of(instruments: Instruments, points: Points) -> Drift | None:
-    """The drift of (time in s, value) points; None where there are too few for a trend of each half."""
-    if not points:
-        return None
-    middle = (points[0][0] + points[-1][0]) / 2
+def drift_of(instruments: Instruments, points: Points, *, settles: bool = False) -> Drift | None:
+    """The drift of (time in s, value) points; None where there are too few for a trend.
+
+    ``settles``: the figure may rise at first and then stay, so its second half is looked at too.
+    """
     whole = instruments.statistics.trend(points)
+    if whole is None or not settles:
+        return Drift(whole, None) if whole else None
+    middle = (points[0][0] + points[-1][0]) / 2
     late = instruments.statistics.trend([point for point in points if point[0] >= middle])
-    return Drift(whole, late) if whole and late else None
+    return Drift(whole, late) if late else None

@@ -130,8 +130,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     outcome, share, words, fix = _judged(limit.outcome(held), limit.share(held), past, knee, thresholds)
     reason = (
         f"{_knee_words(knee, held, peak)}, limit {show(limit.pass_at, 'per_s')}; {words}."
-        f"{_doubts(knee, limit)}{_rate_limited(summary)}{remarks(summary)}"
+        f"{_doubts(knee, limit)}{_rate_limited(summary)}"
     )
+    if outcome is not Outcome.PASS:
+        reason += remarks(summary)
     if summary.partial:
         reason += f" It ended early: {summary.partial}."
     return Finding(
@@ -173,9 +175,8 @@ def _judged(
     words = (
         f"past it only {show(shed, 'ratio')} of {_lost(past)} were shed with 429 or 503"
         if counted
-        else f"past it all but {past.unserved:,} of {plural(past.scheduled, 'request')} waited, none was shed"
-        if not past.shed
-        else f"past it only {plural(past.unserved, 'request')} of {past.scheduled:,} went unanswered"
+        else f"past it only {past.unserved:,} of {plural(past.scheduled, 'request')} went unanswered, "
+        "too few to see how"
     )
     if by_knee is Outcome.FAIL:
         return by_knee, 0.0, words, raise_it

@@ -59,7 +59,7 @@ def calm(_number: int, step: LoadStep) -> LoadStep:
 def test_a_service_that_a_burst_does_not_touch_passes_at_once():
     finding = spiked(lambda plan: of_plan(plan, calm))
     assert finding.outcome is Outcome.PASS
-    assert finding.value == 1
+    assert finding.value == pytest.approx(1)
     assert "A burst of 60/s" in finding.reason
     assert "usual 12/s" in finding.reason
     assert "No peak is declared" not in finding.reason
@@ -80,8 +80,8 @@ def test_each_window_has_enough_requests_for_a_percentile_however_low_the_rate()
     instruments = driven(ScriptedLoad(lambda plan: of_plan(plan, calm)))
     gather(spike, a_target(), instruments)
     [plan] = instruments.load.plans
-    assert all(stage.duration_s * stage.to_per_s >= 8 for stage in plan.stages[2:])
-    assert plan.stages[0].duration_s * plan.stages[0].to_per_s >= 20
+    assert all(stage.duration_s * stage.to_per_s >= 6 for stage in plan.stages[2:])
+    assert plan.stages[0].duration_s * plan.stages[0].to_per_s >= 15
 
 
 def test_without_a_declared_peak_it_says_what_it_took():
