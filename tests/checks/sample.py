@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -56,9 +57,10 @@ class Sample:
         """End it."""
         stack.down(self.state.folder)
 
-    def assess(self, profile: Profile = BRIEF) -> list[Measured]:
-        """Carry out every check as a run does."""
+    def assess(self, profile: Profile = BRIEF, only: Collection[str] | None = None) -> list[Measured]:
+        """Carry out every check, or those named, as a run does."""
         checks = all_checks()
+        chosen = [check for check in checks.values() if only is None or check.id in only]
         target = targets.load(str(self.state.target_file))
         watcher = Watcher(
             began=lambda check: None,
@@ -68,7 +70,7 @@ class Sample:
         )
         toolbox = self._toolbox(target, profile)
         engine = Engine(target, toolbox, rubric.load(checks=checks), profile, watcher)
-        return engine.run(list(checks.values()))
+        return engine.run(chosen)
 
     def gather(self, check_id: str, profile: Profile = BRIEF) -> Any:
         """The evidence of one check, gathered as a run does."""

@@ -1,7 +1,9 @@
-"""The defect matrix: with each defect alone, exactly the checks that should notice it change outcome.
+"""The defect matrix: with each defect, exactly the checks that should notice it change outcome.
 
-Short scenarios and a paid model that answers four times faster than a real one keep it affordable; the proof
-(`make prove`) runs it at the quick profile and the model's own pace.
+Three things keep it affordable. Scenarios are short and the paid model answers four times faster than a real
+one. Defects that one check each notices, and each another one, are switched on together. And a defect that
+no load check should notice is tried without the longer load scenarios. The proof (`make prove`) does none of
+this: every defect alone, every check, the quick profile, the model's own pace.
 """
 
 from __future__ import annotations
@@ -13,12 +15,48 @@ import pytest
 
 from app import profiles
 from app.sample.defects import AS_FOUND, DEFECTS
+from checks import all_checks
 from checks.contract import Outcome
 from tests.checks.sample import BRIEF, Sample
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(400)]
 PROVE = bool(os.environ.get("GREENLIGHT_PROVE"))
 PROFILE = profiles.named("quick") if PROVE else BRIEF
+LOAD = "load_scenarios"
+SHORT_LOADS = {f"{LOAD}.{name}" for name in ("baseline", "light", "medium", "heavy")}
+AT_ONCE = 4
+# Load defects that neither change what the others' checks see nor last longer than their own.
+TOGETHER = (
+    ("crash_at_50_users", "memory_hungry", "metrics_undercount"),
+    ("collapse_past_peak", "memory_leak"),
+)
+
+
+def groups() -> list[tuple[str, ...]]:
+    """The defects that are tried at once; in the proof each alone."""
+    if PROVE:
+        return [(name,) for name in DEFECTS]
+    rows: list[list[str]] = []
+    alone = [name for name, defect in DEFECTS.items() if len(defect.notices) > 1 or defect.group == LOAD]
+    for name in (name for name in DEFECTS if name not in alone):
+        [check] = DEFECTS[name].notices
+        free = (
+            row
+            for row in rows
+            if len(row) < AT_ONCE and all(DEFECTS[other].notices != (check,) for other in row)
+        )
+        row = next(free, None)
+        if row is None:
+            rows.append(row := [])
+        row.append(name)
+    taken = {name for group in TOGETHER for name in group}
+    return [*map(tuple, rows), *TOGETHER, *((name,) for name in alone if name not in taken)]
+
+
+def checks_for(expected: set[str]) -> list[str]:
+    """The checks to carry out where ``expected`` are to notice something."""
+    longer = PROVE or not expected or any(check.startswith(LOAD) for check in expected - SHORT_LOADS)
+    return [check for check in all_checks() if longer or not check.startswith(LOAD) or check in SHORT_LOADS]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +75,7 @@ def changed(sample: Sample, *defects: str, expected: set[str]) -> dict[str, str]
     """
     found = {}
     for _ in range(1 if PROVE else 2):
-        measured = sample.with_defects(*defects).assess(PROFILE)
+        measured = sample.with_defects(*defects).assess(PROFILE, checks_for(expected))
         bad = [item for item in measured if item.finding.outcome is not Outcome.PASS]
         found = {item.check.id: item.finding.reason for item in bad}
         if set(found) == expected:
@@ -49,11 +87,17 @@ def test_the_healthy_sample_passes_every_check(sample: Sample) -> None:
     assert changed(sample, expected=set()) == {}
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_each_defect_moves_exactly_the_checks_that_should_notice_it(sample: Sample, defect: str) -> None:
-    expected = set(DEFECTS[defect].notices)
-    found = changed(sample, defect, expected=expected)
+@pytest.mark.parametrize("defects", groups(), ids="+".join)
+def test_defects_move_exactly_the_checks_that_should_notice_them(
+    sample: Sample, defects: tuple[str, ...]
+) -> None:
+    expected = {check for name in defects for check in DEFECTS[name].notices}
+    found = changed(sample, *defects, expected=expected)
     assert set(found) == expected, found
+
+
+def test_every_defect_is_tried() -> None:
+    assert sorted(name for group in groups() for name in group) == sorted(DEFECTS)
 
 
 def test_as_found_is_noticed_by_the_checks_of_its_defects(sample: Sample) -> None:
