@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from tests.bench.processes import ROOT, BenchError, Cores
 from tests.bench.rows import Row, row, screen, table, write
 from tests.bench.sizes import FULL, QUICK, Sizes
 from tests.bench.tools import Hey, Locust, Wrk
+
+BUSY_LOAD = 0.5  # programs that want a core before the benchmark has begun
 
 
 def measurements(sizes: Sizes, cores: Cores) -> dict[str, Callable[[], list[Row]]]:
@@ -62,9 +65,12 @@ def main() -> int:
     parser.add_argument("--only", default="*", metavar="GLOB", help="only these measurements")
     parser.add_argument("--json", type=Path, default=ROOT / "data" / "bench.json", metavar="FILE")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     if not sys.platform.startswith("linux"):
         parser.error("the benchmark pins programs to cores, which it can do on Linux only")
     console = screen()
+    if os.getloadavg()[0] > BUSY_LOAD:
+        console.print("Other programs keep this machine busy: the figures say little of any of the tools.")
     title = machine()  # before, so that its load is the machine's and not the benchmark's
     rows = measured(QUICK if given.quick else FULL, given.only, console.print)
     console.print(table(rows, title))

@@ -53,7 +53,8 @@ def main() -> None:
         summary = summarize(Recorded(plan, open_samples(path), watch.report(), {}, plan.duration_s))
     summed_s = perf_counter() - started - recorded_s
     figures = {"samples": summary.total_requests, "p99_ms": summary.p99_ms, "peak_bytes": peak_bytes()}
-    json.dump({**figures, "recorded_s": recorded_s, "summed_s": summed_s}, sys.stdout)
+    figures |= {"recorded_s": recorded_s, "summed_s": summed_s}
+    sys.stdout.write(f"{json.dumps(figures)}\n")
 
 
 if __name__ == "__main__":

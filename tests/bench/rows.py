@@ -32,20 +32,21 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure should reach, in words and as a test of (ours, ratio)."""
+    """What a figure should reach: in words, and as a test of it, or of its ratio where ``against_peer``."""
 
     words: str
-    reached: Callable[[float | None, float | None], bool]
+    reached: Callable[[float], bool]
+    against_peer: bool = False
 
 
 def at_least_times(factor: float) -> Goal:
     """Ours is at least ``factor`` times the peer's."""
-    return Goal(f"at least {factor:g}x", lambda ours, ratio: ratio is not None and ratio >= factor)
+    return Goal(f"at least {factor:g}x", lambda ratio: ratio >= factor, against_peer=True)
 
 
 def below(limit: float, unit: str) -> Goal:
     """Ours is below ``limit``."""
-    return Goal(f"below {limit:g} {unit}", lambda ours, ratio: ours is not None and ours < limit)
+    return Goal(f"below {limit:g} {unit}", lambda ours: ours < limit)
 
 
 def row(
@@ -60,9 +61,8 @@ def row(
 ) -> Row:
     """A row with its ratio and verdict. A goal that cannot be judged, for want of a figure, has none."""
     ratio = ours / peer if ours is not None and peer else None
-    against_peer = goal is not None and goal.words.endswith("x")
-    judged = goal is not None and ours is not None and (ratio is not None or not against_peer)
-    met = goal.reached(ours, ratio) if goal is not None and judged else None
+    judged = None if goal is None else ratio if goal.against_peer else ours
+    met = goal.reached(judged) if goal is not None and judged is not None else None
     return Row(name, ours, peer, peer_name, unit, ratio, goal.words if goal else None, met, note)
 
 

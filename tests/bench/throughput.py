@@ -66,9 +66,10 @@ def _compared(
             )
         )
     if users == CPU_USERS:
+        once = f"the summary took {median(one.once_s for one in ours):.1f} s on top, once"
         for peer in peers:
             figures = others.get(peer.name)
             peer_cpu = median(one.cpu_us for one in figures) if figures else None
             name = f"CPU a request, {users} {plural}"
-            rows.append(row(name, cpu, "us", peer=peer_cpu, peer_name=peer.name, note=peer.missing))
+            rows.append(row(name, cpu, "us", peer=peer_cpu, peer_name=peer.name, note=peer.missing or once))
     return rows

@@ -33,7 +33,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a tool reports, and what it cost: processor time for one request, memory at its highest."""
+    """What a tool reports, and what it cost: processor time for one request, memory at its highest.
+
+    ``once_s`` is processor time that comes on top once, after the load.
+    """
 
     requests: int
     failed: int
@@ -43,6 +46,7 @@ class Figures:
     p99_ms: float
     cpu_us: float
     peak_bytes: int
+    once_s: float = 0.0
 
 
 class Tool(ABC):
@@ -84,12 +88,14 @@ class Ours(Tool):
 
     def figures(self, ended: Ended) -> Figures:
         """Read the driver's summary."""
-        document = last_json(ended.output)
-        if not Path(self._folder.name, "bench.parquet").is_file():
-            raise BenchError("the driver wrote no samples")
         self._folder.cleanup()
+        document = last_json(ended.output)
         summary = document["summary"]
-        every_request = summary["total_requests"] + summary.get("warmup_requests", 0)
+        if not summary["successful"]:
+            raise BenchError(f"no request was answered: {summary['failure_examples']}")
+        if document["samples"] != summary["total_requests"]:
+            raise BenchError(f"{document['samples']} samples of {summary['total_requests']} requests")
+        every_request = summary["total_requests"] + summary["warmup_requests"]
         return Figures(
             requests=summary["total_requests"],
             failed=summary["failed"],
@@ -99,6 +105,7 @@ class Ours(Tool):
             p99_ms=summary["p99_ms"],
             cpu_us=document["cpu_s"] / max(every_request, 1) * 1e6,
             peak_bytes=document["peak_bytes"],
+            once_s=document["summary_cpu_s"],
         )
 
 
@@ -153,7 +160,9 @@ class Hey(Tool):
         }
         for percent in (50, 95, 99):
             found = re.search(rf"{percent}%%? in ([\d.]+) secs", text)
-            given[f"p{percent}_ms"] = float(found[1]) * 1000 if found else float("nan")
+            if found is None:
+                raise BenchError(f"hey's report has no {percent} %: {text[-2000:]}")
+            given[f"p{percent}_ms"] = float(found[1]) * 1000
         return _of(given, ended.cpu_s, ended.peak_bytes)
 
 
