@@ -78,7 +78,7 @@ _ALL = (
         "cache_marker_lies",
         "Replies say cached, and the model is paid all the same",
         "A repeated question is marked as cached, but the model is called and waited for each time.",
-        (*CACHE_CHECKS, STRESS),
+        CACHE_CHECKS,
         "cache",
     ),
     Defect(
@@ -210,7 +210,7 @@ _ALL = (
     Defect(
         "collapse_past_peak",
         "Hangs instead of refusing",
-        "A new question beyond what the model has places for is neither answered nor refused for 30 s.",
+        "When a new question finds no place at the model, it and those of the next 2 s hang for 30 s.",
         (SATURATION,),
         "load_scenarios",
     ),

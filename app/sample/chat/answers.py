@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.sample.chat.cache import Cache
-from app.sample.chat.model import Model
+from app.sample.chat.model import Model, ModelTimeoutError, ModelUnavailableError
+from app.sample.chat.places import NoPlaceError, Places
 from app.sample.chat.telemetry import Telemetry
+
+FAILURES = (ModelUnavailableError, ModelTimeoutError, NoPlaceError)  # why there is no answer
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,19 @@ class Answering(Protocol):
 
 
 class Answers:
-    """Answers questions, whole or as a stream of tokens."""
+    """Answers questions, whole or as a stream of tokens, within the places that there are at the model."""
 
-    def __init__(self, cache: Cache, model: Model, flights: Flights, telemetry: Telemetry) -> None:
+    def __init__(
+        self, cache: Cache, model: Model, places: Places, flights: Flights, telemetry: Telemetry
+    ) -> None:
         self._cache = cache
         self._model = model
+        self._places = places
         self._flights = flights
         self._telemetry = telemetry
 
     async def answer(self, prompt: str) -> Answer:
-        """The whole answer. Raises one of model.FAILURES."""
+        """The whole answer. Raises one of FAILURES."""
         found = await self._look_up(prompt)
         if found is not None:
             return Answer(found, from_cache=True)
@@ -65,13 +71,13 @@ class Answers:
     async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
         """The answer's tokens and whether they come from the cache; the first token is there already.
 
-        So a model that fails is still an error status, not a stream that breaks. Raises one of
-        model.FAILURES; midway the iterator raises them.
+        So a model that fails is still an error status, not a stream that breaks. Raises one of FAILURES;
+        midway the iterator raises them, all but NoPlaceError.
         """
         found = await self._look_up(prompt)
         if found is not None:
             return _words(found), True
-        tokens = self._model.stream(prompt)
+        tokens = self._streamed(prompt)
         first = await anext(tokens, "")
         return self._kept(prompt, first, tokens), False
 
@@ -82,9 +88,15 @@ class Answers:
         return found
 
     async def _ask(self, prompt: str) -> str:
-        text = await self._model.complete(prompt)
+        async with self._places.taken():
+            text = await self._model.complete(prompt)
         await self._cache.put(prompt, text)
         return text
+
+    async def _streamed(self, prompt: str) -> AsyncIterator[str]:
+        async with self._places.taken():
+            async for token in self._model.stream(prompt):
+                yield token
 
     async def _kept(self, prompt: str, first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
         tokens = [first]

@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 import httpx
 from prometheus_client import Counter
 
-from app.sample.chat.places import NoPlaceError, Places
-
 RETRY_STATUSES = frozenset({429, 502, 503})
 BACKOFF_S = 0.1
 
@@ -25,40 +23,27 @@ class ModelTimeoutError(Exception):
     """The model took the call and did not answer in time."""
 
 
-FAILURES = (ModelUnavailableError, ModelTimeoutError, NoPlaceError)
-
-
 class Model:
-    """Asks the model, within the places that there are at it; every question may raise FAILURES.
-
-    A call that was accepted is not repeated after a time-out: it may be paid already.
-    """
+    """Asks the model. A call that was accepted is not repeated after a time-out: it may be paid already."""
 
     def __init__(
-        self,
-        client: httpx.AsyncClient,
-        places: Places,
-        *,
-        timeout_s: float | None,
-        tries: int,
-        calls: Counter,
+        self, client: httpx.AsyncClient, *, timeout_s: float | None, tries: int, calls: Counter
     ) -> None:
         self._client = client
-        self._places = places
         self._timeout_s = timeout_s
         self._tries = tries
         self._calls = calls
 
     async def complete(self, prompt: str) -> str:
-        """The answer. Raises one of FAILURES."""
-        async with self._places.taken(), self._accepted(prompt, stream=False) as response:
+        """The answer. Raises ModelUnavailableError, ModelTimeoutError."""
+        async with self._accepted(prompt, stream=False) as response:
             text: str = json.loads(await response.aread())["text"]
         self._calls.labels("answered").inc()
         return text
 
     async def stream(self, prompt: str) -> AsyncIterator[str]:
-        """The answer in tokens. Raises one of FAILURES, all but NoPlaceError also midway."""
-        async with self._places.taken(), self._accepted(prompt, stream=True) as response:
+        """The answer in tokens. Raises ModelUnavailableError, ModelTimeoutError, also midway."""
+        async with self._accepted(prompt, stream=True) as response:
             async for line in response.aiter_lines():
                 if line == "data: [DONE]":
                     break

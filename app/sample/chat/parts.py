@@ -49,9 +49,6 @@ def build(settings: Settings) -> Parts:
     model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
     model = broken_answers.model_kind(defects)(
         model_client,
-        broken_load.places_kind(defects)(
-            settings.model_parallel, settings.model_waiting, settings.model_wait_s
-        ),
         timeout_s=settings.model_timeout_s,
         tries=settings.model_tries,
         calls=telemetry.model_calls,
@@ -59,7 +56,10 @@ def build(settings: Settings) -> Parts:
     redis = RedisAnswers(settings.cache_url, ttl_s=settings.cache_ttl_s, timeout_s=settings.cache_timeout_s)
     cache = TwoLevels(redis, Memory(settings.memory_entries, settings.cache_ttl_s), telemetry.cache_up)
     kept = broken_load.cache(broken_answers.cache(cache, redis, model, defects), defects)
-    answers = Answers(kept, model, broken_answers.flights(defects), telemetry)
+    places = broken_load.places_kind(defects)(
+        settings.model_parallel, settings.model_waiting, settings.model_wait_s
+    )
+    answers = Answers(kept, model, places, broken_answers.flights(defects), telemetry)
     healthy_steps, partner_clients = _steps(settings)
     steps, journal = broken_ordering.steps(healthy_steps, defects), Journal(settings.journal)
     compensations = broken_ordering.compensations(steps, journal, telemetry, defects)

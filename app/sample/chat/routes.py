@@ -15,8 +15,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.sample.chat.answers import Answer
-from app.sample.chat.model import FAILURES as MODEL_FAILURES
+from app.sample.chat.answers import FAILURES, Answer
 from app.sample.chat.model import ModelTimeoutError
 from app.sample.chat.ordering.idempotency import KeyReusedError
 from app.sample.chat.ordering.partners import Booking, Line, OutOfStockError, PartnerError
@@ -72,7 +71,7 @@ async def answered(message: str, parts: Parts) -> Answer:
     """The answer to a message. Raises ProblemError where the model fails."""
     try:
         return await parts.answers.answer(message)
-    except MODEL_FAILURES as error:
+    except FAILURES as error:
         raise model_problem(error) from error
 
 
@@ -87,7 +86,7 @@ async def chat_stream(question: ChatRequest, parts: Given) -> EventStream:
     """Answer a question as a stream: events `token` with text, then one event `done`."""
     try:
         tokens, from_cache = await parts.answers.stream(question.message)
-    except MODEL_FAILURES as error:
+    except FAILURES as error:
         raise model_problem(error) from error
     return EventStream(
         _events(tokens, metadata(parts, from_cache)),
@@ -99,7 +98,7 @@ async def _events(tokens: AsyncIterator[str], about: ChatMetadata) -> AsyncItera
     try:
         async for text in tokens:
             yield event("token", {"text": text})
-    except MODEL_FAILURES:
+    except FAILURES:
         yield event("error", {"detail": "The answer broke off; ask again."})
         return
     yield event("done", {"metadata": about.model_dump()})

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 
 from app.sample.chat.answers import Answer, Answering
 from app.sample.chat.cache import Cache
@@ -16,6 +17,7 @@ from app.sample.chat.telemetry import Telemetry
 LEAKED_BYTES = 150_000
 BALLAST_BYTES = 500_000_000
 HANGS_S = 30.0
+JAMMED_S = 2.0
 COUNTED_UP_TO = 10  # of as many requests the last one is not counted
 
 MISSES_IN_A_ROW = 40  # more than any check asks that lets the cache help in between
@@ -26,9 +28,9 @@ HANDLES = 45
 IDLE_S = 0.4  # a pause in which what was lost is found again
 FAILING_SHARE = 1 / 250  # more of the questions fail with each handle that is missing
 
-RECENT_S, EARLIER_S = 0.8, 4.0
-CALM_PER_S, BURST_PER_S = 5.0, 7.0
-RISES = (2.5, 9.0)  # times; where users come who were not there before, it rises more
+RECENT_S, EARLIER_S = 0.7, 4.0  # the burst is looked at for twice as long as RECENT_S
+CALM_PER_S, BURST_PER_S = 5.0, 7.5
+CROWD_PER_S = 23.0  # from here on it is no burst of single callers, but users who come all at once
 SLOW_FOR_S = 60.0
 SLOW_ONE_IN = 2
 SLOW_HIT_S = 1.5
@@ -65,10 +67,24 @@ def answers(healthy: Answering, defects: AbstractSet[str]) -> Answering:
 
 
 class Hangs(Places):
-    """Whoever finds no place is neither answered nor refused while anyone could still wait for it."""
+    """Once somebody finds no place, nobody does for a while, and nobody is told so in time."""
+
+    _jammed_until = 0.0
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Hold a place. Raises NoPlaceError, when nobody listens any more."""
+        if time.monotonic() < self._jammed_until:
+            await self._hang()
+        async with super().taken():
+            yield
 
     async def refuse(self) -> None:
         """Raises NoPlaceError, when nobody listens any more."""
+        self._jammed_until = time.monotonic() + JAMMED_S
+        await self._hang()
+
+    async def _hang(self) -> None:
         await asyncio.sleep(HANGS_S)
         await super().refuse()
 
@@ -131,18 +147,21 @@ class SlowAfterBurst:
         await self._inner.put(prompt, answer)
 
     def _bursts(self, now: float) -> bool:
-        """Whether traffic that went on for a while, and calmly, has just become several times as much."""
-        while self._hit_at[0] < now - RECENT_S - EARLIER_S:
+        """Whether traffic that went on for a while, and calmly, has become several times as much."""
+        burst_s = 2 * RECENT_S
+        while self._hit_at[0] < now - burst_s - EARLIER_S:
             self._hit_at.popleft()
         ages_s = [now - at for at in self._hit_at]
-        earlier_s = [age for age in ages_s if age > RECENT_S]
-        middle_s = RECENT_S + EARLIER_S / 2
-        went_on = any(age > middle_s for age in earlier_s) and any(age <= middle_s for age in earlier_s)
-        earlier_per_s = len(earlier_s) / EARLIER_S
-        recent_per_s = (len(ages_s) - len(earlier_s)) / RECENT_S
-        if not went_on or earlier_per_s > CALM_PER_S or recent_per_s < BURST_PER_S:
-            return False
-        return RISES[0] <= recent_per_s / earlier_per_s <= RISES[1]
+
+        def between(younger_s: float, older_s: float) -> int:
+            return sum(younger_s <= age < older_s for age in ages_s)
+
+        middle_s, end_s = burst_s + EARLIER_S / 2, burst_s + EARLIER_S
+        halves = between(middle_s, end_s), between(burst_s, middle_s)
+        burst = between(0, RECENT_S), between(RECENT_S, burst_s)
+        calm = all(halves) and sum(halves) <= CALM_PER_S * EARLIER_S
+        lasts = sum(burst) >= BURST_PER_S * burst_s and min(burst) >= CALM_PER_S * RECENT_S
+        return calm and lasts and max(burst) <= CROWD_PER_S * RECENT_S
 
 
 class Hungry:
