@@ -23,11 +23,12 @@ import uvloop
 from app.samples.reading import open_samples
 from checks.contract import Goal, Stage
 from tests.instruments.load.loads import a_target, load
-from tests.instruments.load.serving import serving
+from tests.instruments.load.serving import ROOT, serving
 from tests.instruments.load.truth import BATCHED, ERRORS, GAPS, REASONING
 from tests.instruments.servers import free_port
 
 TRIES = 3
+DOCS = ROOT / "docs" / "load.md"
 # In ms. On a machine that runs other tests beside, half of the samples may be this late, a few in a hundred
 # later than the driver may be without saying so, and single ones by a stall. Nothing disturbs the smallest.
 SMALLEST, MEDIAN, P95, P99 = 3, 10, 35, 100
@@ -56,11 +57,14 @@ class Number:
             return self.truth is self.reported
         return abs(self.reported - self.truth) <= self.tolerance
 
+    @property
+    def allowed(self):
+        return f"± {self.tolerance:.3g} {self.unit}".strip() if self.tolerance else "exact"
+
     def __str__(self):
-        texts = ["unbounded" if value is None else f"{value:,.4g} {self.unit}".strip()
+        texts = ["unbounded" if value is None else f"{round(value, 3):,.5g} {self.unit}".strip()
                  for value in (self.truth, self.reported)]  # fmt: skip
-        allowed = f"± {self.tolerance:.3g} {self.unit}".strip() if self.tolerance else "exact"
-        return f"| {self.scenario} | {self.name} | {texts[0]} | {texts[1]} | {allowed} |"
+        return f"| {self.scenario} | {self.name} | {texts[0]} | {texts[1]} | {self.allowed} |"
 
 
 class Gate:
@@ -127,7 +131,7 @@ def at_event(truth, script, number):
 
 def test_the_parts_of_a_stream(gate, measure):
     """A head and a role-only chunk long before the first token, an empty chunk, uneven gaps."""
-    summary, file, truth = measure("/gaps", route="stream", users=20, think_time_ms=300, duration_s=4)
+    summary, file, truth = measure("/gaps", route="stream", users=50, think_time_ms=300, duration_s=4)
     got, first = summary.streaming, at_event(truth, GAPS, 2)
     gaps = [after - before for stream in truth["streams"] for before, after in pairwise(stream[2:7])]
     columns = file.columns("chunk_ms", "first_byte_ms", "first_token_ms")
@@ -143,7 +147,6 @@ def test_the_parts_of_a_stream(gate, measure):
         ("first token, smallest", min(first), float(columns["first_token_ms"].min()), SMALLEST),
         ("first token p50", percentile(first, 0.5), got.first_token_p50_ms, MEDIAN),
         ("first token p95", percentile(first, 0.95), got.first_token_p95_ms, P95),
-        ("first token p99", percentile(first, 0.99), got.first_token_p99_ms, P99),
         ("first answer p50", percentile(first, 0.5), got.first_answer_p50_ms, MEDIAN),
         *(
             (f"gap {number + 1} p50", float(np.median(gaps[number::4])), float(np.median(column)), MEDIAN)
@@ -240,10 +243,10 @@ def test_a_freeze_is_felt_by_everybody_who_would_have_come(gate, measure):
         ("arrivals off their moment, largest", 0.0, off_ms, 0.01),
         ("latency mean", float(np.mean(true_ms)), summary.mean_ms, MEDIAN),
         *(
-            (f"latency p{share}", truth_ms, reported[share], max(MEDIAN, 0.03 * truth_ms))
+            (f"latency p{share}", truth_ms, reported[share], MEDIAN if share == 50 else 40)
             for share, truth_ms in ((share, percentile(true_ms, share / 100)) for share in reported)
         ),
-        ("latency p99 of a freeze of 2 s", 1960.0, summary.p99_ms, 100),
+        ("latency p99, truth by arithmetic alone", 1960.0, summary.p99_ms, 200),
         ("dispatch delay p50", 0.0, summary.dispatch_delay_p50_ms, MEDIAN),
     )
 
@@ -289,3 +292,11 @@ def test_every_arrival_was_sent_or_dropped(gate, measure):
         ("sent", came, arrivals.sent, 0, ""),
         ("dropped", 300 - came, arrivals.dropped, 0, ""),
     )
+
+
+def test_the_docs_show_these_numbers_and_their_tolerances(gate):
+    """What ran of this file; the figures in the docs are of one run on one machine."""
+    rows = [line.strip("| ").split(" | ") for line in DOCS.read_text().splitlines() if line.count(" | ") == 4]
+    for scenario in {number.scenario for number in gate.numbers}:
+        measured = [(number.name, number.allowed) for number in gate.numbers if number.scenario == scenario]
+        assert [(row[1], row[4]) for row in rows if row[0] == scenario] == measured
