@@ -195,9 +195,10 @@ def _contrasts(before: _Run, after: _Run) -> dict[str, Contrast | None]:
         a, b = before.first_tokens, after.first_tokens
         if min(len(a.values_ms), len(b.values_ms)) >= FEWEST:
             rows["First token"] = contrast_of_percentile(a, b, 0.5, level["First token"])
-        rows["Throughput"] = contrast_of_rate(
-            before.answers, before.duration_s, after.answers, after.duration_s, level["Throughput"]
-        )
+        if min(before.duration_s, after.duration_s) > 0:
+            rows["Throughput"] = contrast_of_rate(
+                before.answers, before.duration_s, after.answers, after.duration_s, level["Throughput"]
+            )
     rows["Errors"] = None
     if before.failed and after.failed:
         rows["Errors"] = contrast_of_share(before.failed, after.failed, level["Errors"])

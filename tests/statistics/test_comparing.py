@@ -196,6 +196,13 @@ def test_runs_without_a_request_can_be_compared() -> None:
     assert all(row.words == "too few samples" for row in found.figures)
 
 
+def test_samples_without_times_are_compared_by_latency_alone() -> None:
+    runs = [replace(a_run(seed, factor=seed), start_s=np.zeros(2000), duration_s=0.0) for seed in (1, 2)]
+    found = compare_loads(*runs)
+    assert found.verdict == "slower"
+    assert figure(found, "Throughput").words == "too few samples"
+
+
 def test_first_token_is_a_row_only_where_both_runs_streamed() -> None:
     plain, streamed = a_run(1), replace(a_run(2), first_token_ms=a_run(3).latency_ms)
     assert "First token" not in [row.name for row in compare_loads(plain, streamed).figures]
