@@ -20,12 +20,12 @@ tail alone: that is what p95, p99 and Mean are for, and these need more samples 
 
 *Autocorrelation.* Every variance is by batch means (``batches``): an interval is wider where a slow moment
 slows all of its requests. What lasts a sixth of the run or longer cannot be told from a slower service: where
-latencies wander by 5 % with a time constant of 1 s, two runs of 6 s are said to differ 14 times in 100.
+latencies wander by 5 % with a time constant of 1 s, two runs of 6 s are said to differ 13 times in 100.
 
 *Between runs* a machine is never the same. Each run is taken to be off by ``BETWEEN_RUNS``, which no run can
 tell by itself, or by what repeated runs of one service show, where some are given. A row then speaks only
 where it moved by more than any two of those differ (``noise``). In the example above three repeated runs
-bring the 14 down to 4.
+bring the 13 down to 7.
 
 Nothing here is random: the same samples compare alike at any time.
 """

@@ -71,4 +71,4 @@ def test_repeated_runs_keep_a_restless_service_from_false_alarms() -> None:
         told += compare_loads(first, second, repeats).verdict == NOT_SHOWN
     print(f"\n{RESTLESS.name}: no difference in {alone / PAIRS:.1%}, with three repeats {told / PAIRS:.1%}")
     assert told > alone
-    assert told >= 0.93 * PAIRS
+    assert told >= 0.9 * PAIRS  # one estimate of a deviation from three runs is a rough one
