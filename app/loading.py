@@ -171,7 +171,7 @@ def _divided(
             workers = cluster.workers(asked.workers, lambda number: worker_file(job.samples, number))
         else:
             count = len(divided(job.plan, asked.workers or 1))  # refused before a process is started
-            workers = [LocalWorker(number) for number in range(count)]
+            workers = [LocalWorker() for _ in range(count)]
         return len(workers), run_on(workers, job, on_second=on_second, stopped=stopped)
 
 

@@ -21,6 +21,7 @@ VALIDITY: dict[str, tuple[Tone, str, str]] = {
     "invalid": ("fail", "✗ INVALID", "the figures are not the service's"),
 }
 MAX_STEPS = 30
+FOR_P999 = 1_000  # answers; of fewer, the p99.9 is the longest
 
 
 def what_is_asked(target: Target, plan: LoadPlan) -> str:
@@ -100,8 +101,10 @@ def _latencies(console: Console, result: LoadResult) -> None:
         ("p90", result.p90_latency_ms),
         ("p95", result.p95_latency_ms),
         ("p99", result.p99_latency_ms),
-        ("p99.9", result.p999_latency_ms),
+        ("p99.9", result.p999_latency_ms if result.successful >= FOR_P999 else None),
     ):
+        if value is None:
+            continue
         key = f"{name.replace('.', '')}_ms"
         grid.add_row(name, _ms(value), Text(_interval(result.intervals.get(key)), style="dim"))
     grid.add_row("range", _ms(result.min_latency_ms), f"to {_ms(result.max_latency_ms)}")

@@ -39,7 +39,7 @@ NOTHING_KNOWN = SelfReport(0.0, 0.0, 0.0, 0.0)
 class Worker(Protocol):
     """Where a shard runs: one process, and the line to it."""
 
-    name: str
+    where: str  # as words behind its number; "" for this machine
 
     def ready(self) -> float:
         """Wait until it can begin; how far its clock is ahead, in s. Raises what went wrong."""
@@ -251,9 +251,9 @@ def _partial(shards: Sequence[_Shard], lost: Mapping[_Shard, int]) -> Iterator[s
     if said:
         yield min(said, key=lambda result: result.cancelled).partial
     for shard, rows in lost.items():
-        after = show(max(0.0, shard.lost_after_s or 0.0), "s")
+        which = f"worker {shard.part.worker + 1} of {len(shards)}{shard.worker.where}"
         yield (
-            f"{shard.worker.name} of {len(shards)} was lost after {after}{shard.why}; "
+            f"{which} was lost after {show(max(0.0, shard.lost_after_s or 0.0), 's')}{shard.why}; "
             f"its {plural(rows, 'request')} until then are included"
         )
 

@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_is_lost_with_what_it_had_sent_and_its_work_is_n
     rows = open_samples(job.samples).columns("worker", "start_s")
     of_lost = int((rows["worker"] == 1).sum())
     assert of_lost > 0
-    assert ") of 2 was lost after " in summary.partial
+    assert "worker 2 of 2 at tcp://127.0.0.1:" in summary.partial
     assert f"its {of_lost:,}\u00a0requests until then are included" in summary.partial
     assert summary.validity in ("suspect", "invalid")
     assert rows["start_s"][rows["worker"] == 0].max() > 10

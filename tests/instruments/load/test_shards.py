@@ -187,7 +187,7 @@ def carried_out(
     job: Job, workers: int = 2, meanwhile: Any = None, stopped: Any = lambda: False
 ) -> tuple[Recorded, list[dict[str, Any]]]:
     seconds: list[dict[str, Any]] = []
-    at_work = [LocalWorker(number) for number in range(workers)]
+    at_work = [LocalWorker() for _ in range(workers)]
     if meanwhile:
         threading.Thread(target=meanwhile, args=(at_work,), daemon=True).start()
     return run_on(at_work, job, on_second=seconds.append, stopped=stopped), seconds

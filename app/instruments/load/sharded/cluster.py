@@ -8,6 +8,7 @@ a shard whose start is long past refuses to run.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import sys
 import threading
@@ -27,7 +28,8 @@ from app.instruments.load.sharded.plans import ShardPlan, ShardResult
 from app.instruments.load.sharded.running import prepare, run_shard
 from app.samples.writing import part_of
 
-GONE = (OSError, TimeoutError, ClosedClientError)  # what a call says where there is no scheduler any more
+# What a call to the scheduler raises where there is none any more ("ConnectionPool is closed" is the last).
+GONE = (OSError, TimeoutError, ClosedClientError, RuntimeError)
 SECOND, SAMPLES = "second", "samples"
 PUMP_S = 1.0
 SWITCH_S = 0.0005  # the worker's other threads hold up the load for no longer than this at a time
@@ -48,6 +50,7 @@ class Cluster:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # its losses are told in our words
         try:
             self._client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -66,7 +69,7 @@ class Cluster:
                 f"`python -m dask worker {self.address} --nthreads 1`."
             )
         return [
-            ClusterWorker(self._client, address, number, samples(number))
+            ClusterWorker(self._client, address, samples(number))
             for number, address in enumerate(there[:count])
         ]
 
@@ -78,8 +81,8 @@ class Cluster:
 class ClusterWorker:
     """One worker of a cluster. What it sends of its samples is written to the part of ``samples``, here."""
 
-    def __init__(self, client: distributed.Client, address: str, number: int, samples: Path) -> None:
-        self.name = f"worker {number + 1} ({address})"
+    def __init__(self, client: distributed.Client, address: str, samples: Path) -> None:
+        self.where = f" at {address}"
         bound = {"workers": [address], "allow_other_workers": False, "retries": 0, "pure": False}
         self._executor = client.get_executor(**bound)
         self._client = client
@@ -87,7 +90,7 @@ class ClusterWorker:
         self._line = f"greenlight-{uuid4().hex}"
         self._queue = distributed.Queue(self._line, client=client)
         self._word = distributed.Variable(self._line, client=client)
-        self._stopping = self._gone = False
+        self._stopping = self._gone = self._cut_off = False
         self._beat_at = self._looked_at = 0.0
         self._beats = 0
         samples.parent.mkdir(parents=True, exist_ok=True)
@@ -105,8 +108,8 @@ class ClusterWorker:
             looks = [self._clock() for _ in range(CLOCK_LOOKS)]
         except Exception as error:
             raise ClusterError(
-                f"The Dask {self.name} cannot work: {type(error).__name__}: {error}. It needs the same "
-                f"Greenlight and Python as here; start it in Greenlight's folder, with its .venv."
+                f"The Dask worker{self.where} cannot work: {type(error).__name__}: {error}. It needs the "
+                f"same Greenlight and Python as here; start it in Greenlight's folder, with its .venv."
             ) from error
         return min(looks)[1]
 
@@ -130,22 +133,24 @@ class ClusterWorker:
 
     def heard(self) -> list[dict[str, Any]]:
         """The seconds that came since the last call; samples that came are on disk."""
-        seconds = []
-        try:
-            self._beat()
-            for what, content in self._queue.get(batch=True):
-                if what == SAMPLES:
-                    self._part.write(content)
-                else:
-                    seconds.append(content)
-            self._part.flush()
-            if time.monotonic() - self._looked_at >= PUMP_S:
-                self._looked_at = time.monotonic()
-                there = self._client.scheduler_info(n_workers=-1)["workers"]
-                self._gone = self._gone or self._address not in there
-        except GONE:
-            self._gone = True  # the scheduler itself
-        return seconds
+        messages: list[tuple[str, Any]] = []
+        if not self._cut_off:
+            try:
+                self._beat()
+                messages = self._queue.get(batch=True)
+                self._look_for_it()
+            except GONE:
+                self._cut_off = True
+        for what, content in messages:
+            if what == SAMPLES:
+                self._part.write(content)
+        self._part.flush()
+        return [content for what, content in messages if what == SECOND]
+
+    def _look_for_it(self) -> None:
+        if time.monotonic() - self._looked_at >= PUMP_S:
+            self._looked_at = time.monotonic()
+            self._gone = self._address not in self._client.scheduler_info(n_workers=-1)["workers"]
 
     def stop(self) -> None:
         """Tell the worker to stop; it looks once a second."""
@@ -155,7 +160,7 @@ class ClusterWorker:
 
     def lost(self) -> bool:
         """Whether the worker has left the cluster, or the scheduler cannot be reached."""
-        return self._gone
+        return self._gone or self._cut_off
 
     def close(self) -> None:
         """Let go of the worker. One that is still at work hears no more from here, and stops."""

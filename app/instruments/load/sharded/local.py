@@ -23,10 +23,10 @@ LAST_WRITES_S = 2.0  # for a worker whose driver was killed, to close its sample
 class LocalWorker:
     """One process for one shard, as ``app.instruments.load.shards`` uses it. It ends when this one does."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self) -> None:
         spawn = get_context("spawn")  # a fork would copy the locks of this process in whatever state they are
         self._mine, theirs = spawn.Pipe()
-        self.name = f"worker {number + 1}"
+        self.where = ""
         self.pid: int | None = None  # until it is ready
         self._shard: Future[ShardResult] | None = None
         self._executor = ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(theirs,))
