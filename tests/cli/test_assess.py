@@ -59,6 +59,7 @@ def test_help_shows_every_command(greenlight) -> None:
     for command in (
         "assess",
         "discover",
+        "load",
         "compare",
         "rescore",
         "dashboard",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.instruments.origins import Origin, declared_origins, is_loopback
-from app.instruments.policy import AllowListError, Policy
-from checks.contract import InstrumentFailure, Target
+from app.instruments.policy import AllowListError, CeilingError, Policy
+from checks.contract import InstrumentFailure, LoadPlan, Stage, Target
 
 
 def policy(**environ: str) -> Policy:
@@ -102,3 +102,29 @@ def test_every_place_of_a_target_file_is_declared_with_the_secrets_it_may_get():
         "https://c.example:443": set(),
         "http://e.example:80": {"G"},
     }
+
+
+def a_load(users=1, *rates_per_s):
+    return LoadPlan(
+        "spike", users, 1.0, ("One?",), stages=tuple(Stage(1.0, rate, 1.0) for rate in rates_per_s)
+    )
+
+
+def test_a_load_beyond_the_operators_ceilings_is_refused_and_the_variable_is_named():
+    ceilings = policy(GREENLIGHT_MAX_USERS="5", GREENLIGHT_MAX_RATE="20")
+    assert ceilings.load_refusal(a_load(5)) is None
+    assert ceilings.load_refusal(a_load(5, 20.0)) is None
+    assert ceilings.load_refusal(a_load(6)).reason == (
+        "The scenario spike has 6 users; at most 5 are allowed. The operator raises this with GREENLIGHT_MAX_USERS."
+    )
+    assert "6 requests under way at once; at most 5" in ceilings.load_refusal(a_load(6, 1.0)).reason
+    assert ceilings.load_refusal(a_load(5, 1.0, 20.5)).reason == (
+        "The scenario spike sends 20.5 requests a second; at most 20 are allowed. "
+        "The operator raises this with GREENLIGHT_MAX_RATE."
+    )
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-3", "nan", "inf", "1e999"])
+def test_a_ceiling_that_is_no_number_above_0_is_refused_by_name(text):
+    with pytest.raises(CeilingError, match="GREENLIGHT_MAX_RATE is "):
+        policy(GREENLIGHT_MAX_RATE=text)

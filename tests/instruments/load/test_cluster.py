@@ -178,3 +178,42 @@ def test_a_shard_that_is_started_long_after_its_time_does_nothing(tmp_path: Path
     with pytest.raises(TooLateError, match="worker 2"):
         run_shard(shard)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_workers_of_a_load_that_is_killed_stop_and_what_they_had_sent_can_be_read(
+    address: str, server: Scripted, tmp_path: Path
+) -> None:
+    samples = tmp_path / "all.parquet"
+    command = [sys.executable, "-m", "app", "load", f"{server.url}/x", "--users", "4", "--think", "20"]
+    command += ["--duration", "120", "--samples", str(samples)]
+    environment = {**os.environ, "GREENLIGHT_DASK": address, "GREENLIGHT_DATA": str(tmp_path)}
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=paths.ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        until(lambda: len(server.visits) > 100, 60)
+        time.sleep(3)
+    finally:
+        process.kill()
+        process.wait()
+
+    def quiet() -> bool:
+        before = len(server.visits)
+        time.sleep(2)
+        return len(server.visits) == before
+
+    until(quiet, 60)
+    left = open_samples(samples)
+    assert left.partial
+    assert len(left.columns("status")["status"]) > 20
+    with distributed.Client(address, set_as_default=False) as client:
+        until(lambda: not any(client.processing().values()), 60)  # and the workers are free again
+
+
+def until(met: Callable[[], object], within_s: float) -> None:
+    """Wait for something. Fails where it does not come."""
+    end = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.1)
