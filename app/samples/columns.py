@@ -25,3 +25,4 @@ SCHEMA = pa.schema(
     ]
 )
 ROW_GROUP_ROWS = 65_536
+ROW_GROUP_BYTES = 16 << 20  # streams have a time for each of their events, so that fewer of them fill one

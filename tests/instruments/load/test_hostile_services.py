@@ -75,6 +75,13 @@ BOUND_BYTES = 60 << 20
 SECRET = "s3cret-" + "x" * 40
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _warmed_up(hostile):
+    """What is imported and pooled for good at the first load is not what a hostile service costs."""
+    path = "/stream-without-end"
+    uvloop.run(load(a_target(hostile, stream=STREAM | {"path": path}), route="stream", users=4, timeout_s=30))
+
+
 def costs_nothing(url, **plan):
     """Run a load against ``url`` and assert that it ends in time and leaves nothing behind."""
     process = psutil.Process()
