@@ -18,6 +18,7 @@ MAX_QUESTIONS = 100_000
 MAX_QUESTIONS_BYTES = 64 << 20
 MAX_QUESTION_CHARS = 100_000
 MAX_BODY_BYTES = 1 << 20
+UNTIMED = ("HEAD", "CONNECT")  # what the headers of their replies say of a body does not hold
 ANY_2XX = tuple(range(200, 300))
 
 
@@ -110,6 +111,8 @@ def plain_target(url: str, method: str | None, headers: Sequence[str], body: str
     AskedError, TargetError.
     """
     targets.validated({"url": url}, source=url, key="service")
+    if method and method.upper() in UNTIMED:
+        raise AskedError(f"--method {method}: the end of its reply cannot be told. Use GET.")
     parts = urlsplit(url)
     place = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     ask = {

@@ -123,6 +123,7 @@ def test_a_body_makes_it_a_post_and_may_be_a_file(tmp_path: Path):
         ({"headers": ["a b: c"]}, "'a b' is not a header name"),
         ({"headers": ["A: b\nC: d"]}, "control character"),
         ({"method": "G T"}, "not an HTTP method"),
+        ({"method": "head"}, "--method head: the end of its reply cannot be told. Use GET"),
         ({"body": "@/nowhere"}, "--body /nowhere: cannot be read"),
         ({"url": "http://[::1/x"}, "Invalid IPv6 URL"),
         ({"url": "http:///x"}, "not an http"),

@@ -115,7 +115,8 @@ def test_a_load_beyond_the_operators_ceilings_is_refused_and_the_variable_is_nam
     assert ceilings.load_refusal(a_load(5)) is None
     assert ceilings.load_refusal(a_load(5, 20.0)) is None
     assert ceilings.load_refusal(a_load(6)).reason == (
-        "The scenario spike has 6 users; at most 5 are allowed. The operator raises this with GREENLIGHT_MAX_USERS."
+        "The scenario spike has 6 users; at most 5 are allowed. "
+        "The operator raises this with GREENLIGHT_MAX_USERS."
     )
     assert "6 requests under way at once; at most 5" in ceilings.load_refusal(a_load(6, 1.0)).reason
     assert ceilings.load_refusal(a_load(5, 1.0, 20.5)).reason == (

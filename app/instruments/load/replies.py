@@ -19,6 +19,7 @@ from checks.target import Ask, Marker, Stream, at_path
 
 KEPT_BYTES = 16 * 1024  # of a wrong body; it is cut to an example only after secrets in it are hidden
 MAX_STATED_TOKENS = 10_000_000  # no answer has more; a larger number is a mistake or a trick
+NO_CONTENT = 204  # says itself that it has no body
 STREAM_STATUSES = range(200, 300)
 JSON_SPACE = " \t\n\r"
 _read_json = json.JSONDecoder().raw_decode  # json.loads takes twice as long for an event of some 200 bytes
@@ -89,7 +90,8 @@ class AnswerReader(Times):
             except ReplyError as error:
                 return _failed(error.failure)
         answer = self._ask.answer
-        if _is_empty(at_path(document, answer) if answer else body):
+        empty = _is_empty(at_path(document, answer) if answer else body)
+        if empty and (answer or status != NO_CONTENT):
             words = f"no answer at `{answer}`, {_beginning(body)}" if answer else "the body is empty"
             return _failed(Failure(FailureKind.WRONG_BODY, words))
         return Verdict(None, _cached(self._marker, headers, document))

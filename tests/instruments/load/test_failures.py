@@ -14,7 +14,7 @@ import uvloop
 from app.instruments.load.connection import MAX_REPLY_BYTES
 from app.instruments.load.replies import AnswerReader
 from checks.target import Ask
-from tests.instruments.load.loads import ASK, GOOD, a_target, answers, load
+from tests.instruments.load.loads import ASK, GOOD, a_target, answers, load, writes
 from tests.instruments.servers import Visit, scripted
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -73,6 +73,12 @@ def test_an_empty_body_is_no_answer_even_where_no_path_is_declared():
     ask = {"path": "/ask"}
     assert "empty" in only(tried(answers(""), ask=ask), "wrong_body")
     assert tried(answers("fine"), ask=ask).failed == 0
+
+
+def test_a_204_is_an_answer_where_no_path_is_declared():
+    ask = {"path": "/ask", "body": {"message": "{prompt}"}, "good_statuses": [204]}
+    assert tried(writes(b"HTTP/1.1 204 No Content\r\n\r\n"), ask=ask).failed == 0
+    only(tried(writes(b"HTTP/1.1 204 No Content\r\n\r\n"), ask=ask | {"answer": "answer"}), "wrong_body")
 
 
 def test_a_byte_order_mark_before_json_is_passed_over():
