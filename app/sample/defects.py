@@ -128,7 +128,14 @@ _ALL = (
         "primary_route_flaky",
         "One question in eight fails",
         "Every eighth answer of POST /api/chat is a 500.",
-        ("cache.outage_fallback", "endpoint_health.primary_route", *LOAD_CHECKS, SATURATION, CACHE_HOSTILE),
+        (
+            "cache.outage_fallback",
+            "endpoint_health.primary_route",
+            *LOAD_CHECKS,
+            SPIKE,
+            SATURATION,
+            CACHE_HOSTILE,
+        ),
         "endpoint_health",
     ),
     Defect(
@@ -182,7 +189,7 @@ _ALL = (
         "stale_server",
         "A stale server answers on the same port",
         "A chat process of an earlier start was never ended and gets half of the connections.",
-        ("endpoint_health.single_server", COUNTS_AGREE, SATURATION),
+        ("endpoint_health.single_server", COUNTS_AGREE),
         "endpoint_health",
     ),
     Defect(
@@ -245,7 +252,7 @@ _ALL = (
     Defect(
         "errors_pile_up",
         "Errors grow as traffic goes on",
-        "With known and new questions in turn more and more of the new ones fail, until there is a pause.",
+        "While known and new questions keep coming, more and more of them fail, until there is a pause.",
         (SOAK,),
         "load_scenarios",
     ),

@@ -180,10 +180,10 @@ def crash_at_50_users(sample: Client) -> bool:
 def slow_after_burst(sample: Client) -> bool:
     question = new_question()
     sample.chat(question)
-    time.sleep(5.5)
+    time.sleep(6.5)
     from_nothing = _asked_every(sample, question, 0.07, times=30)
-    time.sleep(5.5)
-    _asked_every(sample, question, 0.33, times=20)
+    time.sleep(6.5)
+    _asked_every(sample, question, 0.5, times=12)
     _asked_every(sample, question, 0.07, times=30)
     after = _asked_every(sample, question, 0.1, times=4)
     return max(from_nothing) < 1 < SLOW_HIT_S < max(after)

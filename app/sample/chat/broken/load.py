@@ -24,13 +24,16 @@ MISSES_IN_A_ROW = 40  # more than any check asks that lets the cache help in bet
 TOGETHER = 2
 FAILS_ONE_IN = 4
 
-HANDLES = 45
+HANDLES = 45  # more than any scenario loses that is not meant to last
 IDLE_S = 0.4  # a pause in which what was lost is found again
-FAILING_SHARE = 1 / 250  # more of the questions fail with each handle that is missing
+FAILING_SHARE = 1 / 60  # more of the questions fail with each handle that is missing
+MOST_FAILING = 0.9
 
-RECENT_S, EARLIER_S = 0.7, 4.0  # the burst is looked at for twice as long as RECENT_S
-CALM_PER_S, BURST_PER_S = 5.0, 7.5
-CROWD_PER_S = 23.0  # from here on it is no burst of single callers, but users who come all at once
+RECENT_S, EARLIER_S = 0.7, 5.0  # the burst is looked at for twice as long as RECENT_S
+CALM_HITS = range(2, 16)  # so many in EARLIER_S, the first of them WENT_ON_S before the burst
+WENT_ON_S = 2.0
+BURST_PER_S = 6.0
+CROWD_PER_S = 16.0  # from here on it is no burst of single callers, but users who come all at once
 SLOW_FOR_S = 60.0
 SLOW_ONE_IN = 2
 SLOW_HIT_S = 1.5
@@ -156,11 +159,10 @@ class SlowAfterBurst:
         def between(younger_s: float, older_s: float) -> int:
             return sum(younger_s <= age < older_s for age in ages_s)
 
-        middle_s, end_s = burst_s + EARLIER_S / 2, burst_s + EARLIER_S
-        halves = between(middle_s, end_s), between(burst_s, middle_s)
+        earlier = between(burst_s, burst_s + EARLIER_S)
+        calm = earlier in CALM_HITS and ages_s[0] >= burst_s + WENT_ON_S
         burst = between(0, RECENT_S), between(RECENT_S, burst_s)
-        calm = all(halves) and sum(halves) <= CALM_PER_S * EARLIER_S
-        lasts = sum(burst) >= BURST_PER_S * burst_s and min(burst) >= CALM_PER_S * RECENT_S
+        lasts = sum(burst) >= BURST_PER_S * burst_s and min(burst) >= BURST_PER_S / 2 * RECENT_S
         return calm and lasts and max(burst) <= CROWD_PER_S * RECENT_S
 
 
@@ -215,20 +217,20 @@ class FailsWithoutHits(AnswersOnly):
 
 
 class LosesHandles(AnswersOnly):
-    """A handle is lost where a miss follows a hit; only a pause brings the lost ones back.
+    """A handle is lost where a hit stands between misses; only a pause brings the lost ones back.
 
-    So the longer traffic of known and new questions goes on, the more of the new ones fail.
+    So the longer traffic of as many known as new questions goes on, the more of them fail.
     """
 
     def __init__(self, inner: Answering) -> None:
         super().__init__(inner)
         self._under_way = self._lost = 0
-        self._after_hit = False
+        self._hits: deque[bool] = deque(maxlen=3)  # whether the last answers were
         self._failing = 0.0
         self._last_at = time.monotonic()
 
     async def answer(self, prompt: str) -> Answer:
-        """The answer. Raises RuntimeError where no handle is left for a new question."""
+        """The answer. Raises RuntimeError where no handle is left."""
         if not self._under_way and time.monotonic() - self._last_at > IDLE_S:
             self._lost, self._failing = 0, 0.0
         self._under_way += 1
@@ -237,10 +239,10 @@ class LosesHandles(AnswersOnly):
         finally:
             self._under_way -= 1
             self._last_at = time.monotonic()
-        if not answer.from_cache:
-            self._lost += self._after_hit
-            self._failing += max(0, self._lost - HANDLES) * FAILING_SHARE
-        self._after_hit = answer.from_cache
+        between_misses = self._hits and self._hits[-1] and not all(self._hits)
+        self._lost += bool(between_misses and not answer.from_cache)
+        self._hits.append(answer.from_cache)
+        self._failing += min(max(0, self._lost - HANDLES) * FAILING_SHARE, MOST_FAILING)
         if self._failing >= 1:
             self._failing -= 1
             raise RuntimeError("no handle is left")
