@@ -44,7 +44,7 @@ CHECK = Check(
     measures="of memory at the most while ten users asked",
     needs=("questions", "load", "memory"),
     deadline_s=120,
-    typical_s=1,
+    typical_s=2,
     scenario="memory_ceiling",
 )
 WHERE = {"process": "of its process tree", "metrics": "by its own metrics"}

@@ -54,7 +54,7 @@ CHECK = Check(
     measures="an hour is how fast the worst of memory, latency and errors grows",
     needs=("questions", "load", "memory", "processes", "http"),
     deadline_s=120,
-    typical_s=2,
+    typical_s=5,
     scenario="soak",
 )
 PARTS = 24

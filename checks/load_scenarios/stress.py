@@ -52,7 +52,7 @@ CHECK = Check(
     measures="of requests were answered",
     needs=("questions", "load", "http", "processes"),
     deadline_s=240,
-    typical_s=2,
+    typical_s=4,
     scenario="stress",
 )
 
