@@ -69,10 +69,14 @@ class Measured:
 
 
 class Interrupt:
-    """Whether SIGINT or SIGTERM came since ``listen``; a second one ends the process as usual."""
+    """Whether SIGINT or SIGTERM came since ``listen``; a second one ends the process as usual.
 
-    def __init__(self) -> None:
-        self._heard = False
+    ``on_heard`` is called once, from whoever asks first after it came and not from within the signal.
+    """
+
+    def __init__(self, on_heard: Callable[[], None] = lambda: None) -> None:
+        self._heard = self._told = False
+        self._on_heard = on_heard
 
     def listen(self) -> None:
         """Take over the two signals. Must be called from the main thread."""
@@ -81,6 +85,9 @@ class Interrupt:
 
     def __call__(self) -> bool:
         """Whether to stop."""
+        if self._heard and not self._told:
+            self._told = True
+            self._on_heard()
         return self._heard
 
     def _hear(self, number: int, _frame: object) -> None:

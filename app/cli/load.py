@@ -292,7 +292,7 @@ def _carry_out(asked: Asked, json_file: Path | None) -> Exit:
     quiet = str(json_file) == "-"
     console = Console(stderr=True)
     console.print(Text(what_is_asked(asked.target, asked.plan)), soft_wrap=True)
-    interrupt = Interrupt()
+    interrupt = Interrupt(lambda: console.print("Stopping, and summing up what there is ..."))
     interrupt.listen()
     with LoadProgress(console, asked.plan) as progress:
         measured = measure(asked, progress, interrupt)
