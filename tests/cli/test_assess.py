@@ -102,7 +102,7 @@ def test_a_target_with_an_unknown_key_names_file_key_and_the_nearest_known(green
 
 
 def test_a_rubric_that_sums_to_99_is_refused(greenlight, tmp_path: Path, serve) -> None:
-    text = (paths.ROOT / "data" / "rubric.toml").read_text().replace("points = 7", "points = 6")
+    text = (paths.ROOT / "data" / "rubric.toml").read_text().replace("points = 7", "points = 6", 1)
     (tmp_path / "rubric.toml").write_text(text)
     result = greenlight("assess", serve(HEALTHY), GREENLIGHT_RUBRIC=str(tmp_path / "rubric.toml"))
     assert result.returncode == 2
@@ -177,7 +177,7 @@ def test_a_run_is_kept_shown_exported_and_scored_again(greenlight, serve, data: 
         'points = 2\n\n[checks."endpoint_health.primary_route"]',
         'points = 8\n\n[checks."endpoint_health.primary_route"]',
     )
-    (tmp_path / "other.toml").write_text(text.replace("points = 7", "points = 1"))
+    (tmp_path / "other.toml").write_text(text.replace("points = 7", "points = 1", 1))
     again = greenlight("rescore", "1", "--rubric", str(tmp_path / "other.toml"), "--json", "-")
     assert (before, json.loads(again.stdout)["score"]) == (2.0, 8.0)
 
