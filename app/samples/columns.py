@@ -24,5 +24,5 @@ SCHEMA = pa.schema(
         pa.field("cached", pa.bool_()),  # null: the marker could not be read
     ]
 )
-ROW_GROUP_ROWS = 65_536
+ROW_GROUP_ROWS = 16_384
 ROW_GROUP_BYTES = 16 << 20  # streams have a time for each of their events, so that fewer of them fill one

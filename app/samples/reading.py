@@ -80,7 +80,9 @@ def _batches(samples: SampleFile, names: tuple[str, ...]) -> Iterator[pa.RecordB
         return
     with pq.ParquetFile(samples.path) as file:
         for group in range(file.num_row_groups):  # one iterator over all of them keeps what it has read
-            yield from file.iter_batches(ROW_GROUP_ROWS, row_groups=[group], columns=list(names))
+            # Threads would each keep memory of their own.
+            wanted = {"row_groups": [group], "columns": list(names), "use_threads": False}
+            yield from file.iter_batches(ROW_GROUP_ROWS, **wanted)
 
 
 def _numpy(name: str, column: pa.Array) -> NDArray[Any]:

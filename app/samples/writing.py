@@ -49,7 +49,7 @@ class SampleWriter:
         self._about = dict(about)
         self._part = part_of(path)
         self._file = pa.OSFile(str(self._part), "wb")
-        options = pa.ipc.IpcWriteOptions(compression="lz4", emit_dictionary_deltas=True)
+        options = pa.ipc.IpcWriteOptions(compression="lz4", emit_dictionary_deltas=True, use_threads=False)
         self._writer = pa.ipc.new_stream(self._file, SCHEMA.with_metadata(self._about), options=options)
 
     def append(self, batch: pa.RecordBatch) -> None:
@@ -73,8 +73,9 @@ def read_part(part: Path) -> Iterator[pa.RecordBatch]:
     """The whole batches of a part, which may end anywhere. Raises OSError."""
     with pa.OSFile(str(part), "rb") as file:
         try:
-            reader = pa.ipc.open_stream(file)
-            yield from reader
+            # Threads would each keep memory of their own.
+            options = pa.ipc.IpcReadOptions(use_threads=False)
+            yield from pa.ipc.open_stream(file, options=options)
         except (pa.ArrowInvalid, OSError):  # cut off where its writer was killed
             return
 
@@ -108,5 +109,5 @@ def write_parquet(path: Path, batches: Iterable[pa.RecordBatch], about: Mapping[
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Only what repeats is worth a dictionary; one for each column of times costs 20 MB while it is written."""
+    """Only what repeats is worth a dictionary; one for each column of times costs 20 MB meanwhile."""
     return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["failure"])

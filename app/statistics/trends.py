@@ -1,7 +1,9 @@
 """A straight line through points in time, with an interval for its slope, that outliers do not move.
 
 The slope is the median of the slopes of all pairs of points (Theil 1950, Sen 1968), its interval the order
-statistics of those slopes between which Kendall's statistic leaves it (``scipy.stats.theilslopes``).
+statistics of those slopes between which Kendall's statistic leaves it. This is what
+``scipy.stats.theilslopes`` computes, in NumPy: loading ``scipy.stats`` for it cost each run of the driver
+47 MB and a second.
 
 That interval supposes independent points. Memory moves in steps and latency in spells, so points near in time
 are alike: the variance of Kendall's statistic grows by ``(1 + r) / (1 - r)``, ``r`` the correlation of each
@@ -74,18 +76,34 @@ def trend(points: Sequence[tuple[float, float]]) -> Trend | None:
 
 def line_through(times: Floats, values: Floats) -> Line:
     """The Theil-Sen line, its interval widened for autocorrelation. Raises ValueError below two times."""
-    from scipy.stats import theilslopes  # noqa: PLC0415 - SciPy loads slowly, and the command line reaches this
+    slopes = _slopes(times, values)
+    slope = float(np.median(slopes))
+    alike = _alike(values - slope * times)
+    reach = normal_quantile(0.95) * math.sqrt((1 + alike) / (1 - alike)) * _kendall_deviation(times, values)
+    low = max(round((len(slopes) - reach) / 2) - 1, 0)
+    high = min(round((len(slopes) + reach) / 2), len(slopes) - 1)
+    level = float(np.median(values - slope * times))
+    return Line(slope, (float(slopes[low]), float(slopes[high])), level)
 
-    plain = theilslopes(values, times)
-    alike = _alike(values - plain.slope * times)
-    wider = normal_quantile(0.95) * math.sqrt((1 + alike) / (1 - alike))
-    both_tails = math.erfc(wider / math.sqrt(2))  # NormalDist().cdf is 0 from 8.3 deviations on
-    found = theilslopes(values, times, alpha=both_tails)
-    return Line(
-        float(found.slope),
-        (float(found.low_slope), float(found.high_slope)),
-        float(np.median(values - found.slope * times)),
-    )
+
+def _slopes(times: Floats, values: Floats) -> Floats:
+    """The slopes of all pairs at different times, sorted. Raises ValueError where there is none."""
+    earlier, later = np.triu_indices(len(times), 1)
+    spans = times[later] - times[earlier]
+    if not spans.any():
+        raise ValueError("all points are at one time, so there is no slope")
+    apart = spans != 0
+    return np.sort((values[later] - values[earlier])[apart] / spans[apart])
+
+
+def _kendall_deviation(times: Floats, values: Floats) -> float:
+    """The standard deviation of Kendall's statistic without a trend, ties taken off (Sen 1968)."""
+
+    def pairs(count: Floats) -> float:
+        return float((count * (count - 1) * (2 * count + 5)).sum())
+
+    ties = sum(pairs(np.unique(given, return_counts=True)[1].astype(float)) for given in (times, values))
+    return math.sqrt(max(pairs(np.array([len(times)], float)) - ties, 0.0) / 18)
 
 
 def _alike(residuals: Floats) -> float:

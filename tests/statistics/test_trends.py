@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import theilslopes
 
 from app.statistics.for_checks import RunStatistics
+from app.statistics.trends import _alike, _kendall_deviation, line_through
 from checks.load import Trend
 
 RUNS = 20
@@ -94,3 +96,22 @@ def test_the_slope_lies_in_its_interval_whatever_the_points(points: list[tuple[f
     found = RunStatistics().trend(points)
     if found is not None:
         assert found.interval[0] <= found.per_hour <= found.interval[1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(-20, 20)), min_size=3, max_size=40).filter(
+        lambda points: len({time for time, _ in points}) > 1
+    )
+)
+def test_a_slope_and_its_interval_are_those_of_scipy_where_points_are_not_alike(points):
+    times, values = (np.array(column, float) for column in zip(*points, strict=True))
+    with np.errstate(invalid="ignore"):
+        oracle = theilslopes(values, times)
+    assume(_kendall_deviation(times, values) > 0)  # where all are ties SciPy has no interval
+    found = line_through(times, values)
+    assert found.slope == pytest.approx(oracle.slope)
+    if _alike(values - oracle.slope * times) == 0:
+        assert found.interval == pytest.approx((oracle.low_slope, oracle.high_slope))
+    else:
+        assert found.interval[0] <= oracle.low_slope + 1e-9
+        assert found.interval[1] >= oracle.high_slope - 1e-9
