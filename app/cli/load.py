@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from checks.target import Target
 
 DISCOVERY_S = 20.0
+DURATION_S = 10.0
+MAX_IN_FLIGHT = 1_000
 HELP = (
     "Load a service and show what it did.\n\n"
     "Give --users for the closed model, --rate or --stage for the open one, in which latencies count from "
@@ -62,27 +64,33 @@ def load(
         ),
     ] = None,
     duration: Annotated[
-        float, typer.Option(min=0.1, metavar="S", help="How long it is measured", rich_help_panel=MODEL)
-    ] = 10.0,
+        float | None,
+        typer.Option(min=0.1, metavar="S", help="How long it is measured; default 10", rich_help_panel=MODEL),
+    ] = None,
     warmup: Annotated[
         float, typer.Option(min=0, metavar="S", help="Before that, and left out", rich_help_panel=MODEL)
     ] = 0.0,
     think: Annotated[
-        float,
-        typer.Option(min=0, metavar="MS", help="A user's pause between questions", rich_help_panel=MODEL),
-    ] = 0.0,
-    max_in_flight: Annotated[
-        int,
+        float | None,
         typer.Option(
-            min=1,
-            help="Open model: under way at most; arrivals beyond are dropped, and counted",
+            min=0,
+            metavar="MS",
+            help="Closed model: a user's pause between questions; default 0",
             rich_help_panel=MODEL,
         ),
-    ] = 1_000,
+    ] = None,
+    max_in_flight: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Open model: under way at most; arrivals beyond are dropped, and counted; default 1000",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     spacing: Annotated[
-        Literal["poisson", "even"],
-        typer.Option(help="Open model: how arrivals are spaced", rich_help_panel=MODEL),
-    ] = "poisson",
+        Literal["poisson", "even"] | None,
+        typer.Option(help="Open model: how arrivals are spaced; default poisson", rich_help_panel=MODEL),
+    ] = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Then it counts as failed", rich_help_panel=ENDS)
     ] = 30.0,
@@ -178,30 +186,40 @@ def load(
 ) -> None:
     """Load a service and show what it did; ``HELP`` is what the command line says of it."""
     with explained(), _broken_off():
-        from app.cli.load_asking import AskedError, dask_address, questions, stages
+        from app.cli.load_asking import asks_questions, checked, dask_address, questions, stages
         from app.loading import Asked
         from checks.load import LoadPlan
 
-        if (users is not None) + (rate is not None) + bool(stage) != 1:
-            raise AskedError("Give one of --users N, --rate R, and --stage RATE:SECONDS (repeatable).")
+        checked(
+            {"--users": users, "--rate": rate, "--stage": stage or None},
+            {
+                "--think": think,
+                "--max-in-flight": max_in_flight,
+                "--spacing": spacing,
+                "--duration": duration,
+            },
+            (warmup, timeout, zipf, fresh, stop_failures, stop_p95, stop_after, goal_latency),
+        )
+        steps = stages(stage or (), rate, duration or DURATION_S)
         with _target(target, method, header or [], body) as found:
-            steps = stages(stage or (), rate, duration)
             plan = LoadPlan(
                 scenario="load",
-                users=max_in_flight if steps else users or 1,
-                duration_s=sum(step.duration_s for step in steps) if steps else duration,
+                users=users or max_in_flight or MAX_IN_FLIGHT,
+                duration_s=sum(step.duration_s for step in steps) or duration or DURATION_S,
                 prompts=questions(prompts) if prompts else (),
                 route=route or ("ask" if found.ask else "stream"),
                 fresh_share=fresh,
                 zipf_exponent=zipf,
                 warmup_s=warmup,
-                think_time_ms=think,
+                think_time_ms=think or 0.0,
                 timeout_s=timeout,
                 stages=steps,
-                spacing=spacing,
+                spacing=spacing or "poisson",
                 stop=_stop_rule(stop_failures, stop_p95, stop_after),
                 goal=_goal(goal_latency, goal_first_token, goal_tpot),
             )
+            if prompts or fresh or zipf is not None:
+                asks_questions(found, plan)
             code = _carry_out(Asked(found, plan, _samples_file(samples), workers, dask_address()), json_file)
         raise typer.Exit(code)
 

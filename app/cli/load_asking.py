@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from app import targets
 from app.errors import UserError
-from checks.load import Stage
+from checks.load import LoadPlan, Stage
 from checks.target import Target
 
+# Options, and what has to be given for them to mean anything.
+EFFECT = {
+    "--think": ("--users",),
+    "--duration": ("--users", "--rate"),
+    "--max-in-flight": ("--rate", "--stage"),
+    "--spacing": ("--rate", "--stage"),
+}
 MAX_QUESTIONS = 100_000
 MAX_QUESTIONS_BYTES = 64 << 20
 MAX_QUESTION_CHARS = 100_000
@@ -24,6 +31,34 @@ ANY_2XX = tuple(range(200, 300))
 
 class AskedError(UserError):
     """An option of ``load`` makes no sense; the message names it and says what would."""
+
+
+def checked(
+    models: Mapping[str, object], of_a_model: Mapping[str, object], numbers: Iterable[float | None]
+) -> None:
+    """Raises AskedError unless just one of ``models`` is given, with options that have an effect in it.
+
+    ``models`` and ``of_a_model`` map options to what was given, None for nothing.
+    """
+    given = [name for name, value in models.items() if value is not None]
+    if len(given) != 1:
+        raise AskedError("Give one of --users N, --rate R, and --stage RATE:SECONDS (repeatable).")
+    for name, models_with in EFFECT.items():
+        if of_a_model.get(name) is not None and given[0] not in models_with:
+            raise AskedError(f"{name} has no effect with {given[0]}. Leave it out.")
+    for value in (*models.values(), *of_a_model.values(), *numbers):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise AskedError(f"{value} is not a number that a load can have.")
+
+
+def asks_questions(target: Target, plan: LoadPlan) -> None:
+    """Raises AskedError where the request has no place for a question, so that their options do nothing."""
+    call = target.stream if plan.route == "stream" else target.ask
+    if call is not None and "{prompt}" not in call.model_dump_json():
+        raise AskedError(
+            "--prompts, --zipf and --fresh have no effect: neither path, headers nor body hold {prompt}. "
+            "Put it where the question belongs."
+        )
 
 
 def stages(texts: Sequence[str], rate_per_s: float | None, duration_s: float) -> tuple[Stage, ...]:

@@ -132,7 +132,15 @@ def test_a_rule_that_is_broken_ends_it_before_its_time_with_exit_code_1(greenlig
     [
         (("http://127.0.0.1:9/",), "Give one of --users N, --rate R, and --stage"),
         (("http://127.0.0.1:9/", "--users", "1", "--rate", "2"), "Give one of --users N"),
-        (("http://127.0.0.1:9/", "--stage", "x"), "--stage x: give RATE:SECONDS"),
+        (("http://127.0.0.1:9/", "--rate", "inf"), "inf is not a number that a load can have"),
+        (("http://127.0.0.1:9/", "--stage", "9:1"), "--duration has no effect with --stage. Leave it out."),
+        (("http://127.0.0.1:9/", "--rate", "9", "--think", "1"), "--think has no effect with --rate"),
+        (
+            ("http://127.0.0.1:9/", "--users", "9", "--spacing", "even"),
+            "--spacing has no effect with --users",
+        ),
+        (("http://127.0.0.1:9/", "--users", "1", "--warmup", "inf"), "inf is not a number"),
+        (("http://127.0.0.1:9/", "--users", "1", "--fresh", "0.5"), "nor body hold {prompt}"),
         (("shop", "--users", "1", "--method", "GET"), "--method, --header and --body are for a URL"),
         (("nowhere", "--users", "1"), "There is no target 'nowhere'"),
         (("http://[::1/", "--users", "1"), "Invalid IPv6 URL"),
