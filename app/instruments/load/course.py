@@ -63,7 +63,7 @@ class Course:
             if not measuring and now >= self._measured_from:
                 measuring = True
                 self._watch.begin()
-            elif measuring and not self._over:
+            if measuring and not self._over:
                 self._watch.late(now - due)
             self._tick(now - self._measured_from, now)
         self._tell(perf_counter() - self._measured_from)
