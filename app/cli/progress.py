@@ -121,17 +121,25 @@ class Progress:
 
 
 def load_line(data: dict[str, Any]) -> str:
-    """One second of a scenario: ``heavy: 4 of 6 s · 20 users · 35/s · p95 2.53 s · 1 failed``."""
+    """One second of a scenario: ``heavy: 4 of 6 s · 20 users · 35/s answered · p95 2.53 s · 1 failed``."""
     p95 = data.get("p95_ms")
     elapsed = f"{data.get('second', 0):.0f} of {data.get('duration_s', 0):.0f} s"
     parts = [
         f"{one_line(str(data.get('scenario', '')), 40)}: {elapsed}",
-        plural(int(data.get("users", 0)), "user"),
-        f"{data.get('answered', 0)}/s",
+        _load(data),
+        f"{data.get('answered', 0)}/s answered",
         f"p95 {ABSENT if p95 is None else show(float(p95), 'ms')}",
         f"{data.get('failed', 0)} failed",
     ]
     return DOT.join(parts)
+
+
+def _load(data: dict[str, Any]) -> str:
+    """How much is asked: users who wait for their answers, or arrivals that wait for nobody."""
+    if data.get("model") != "open":
+        return plural(int(data.get("users", 0)), "user")
+    dropped = int(data.get("dropped", 0))
+    return f"{data.get('offered', 0)}/s due" + (f", {dropped} dropped" if dropped else "")
 
 
 def _detail(event: RunEvent) -> str:

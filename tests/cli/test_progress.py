@@ -53,7 +53,7 @@ def test_without_a_terminal_each_ended_check_is_a_plain_line_and_a_bad_one_says_
     assert [line.rstrip() for line in text.splitlines()] == [
         "Support chat API, quick profile, 2 checks, about 7.5\u00a0s",
         " 1 of 2  ✓ Pass          The cache answers · 300\u00a0ms",
-        "  heavy: 5 of 6 s · 20\u00a0users · 35/s · p95 2.53\u00a0s · 1 failed",
+        "  heavy: 5 of 6 s · 20\u00a0users · 35/s answered · p95 2.53\u00a0s · 1 failed",
         "  cache broken · refused",
         " 2 of 2  ✗ Fail          20 users are not served · 6.4\u00a0s",
         "         0 % of [bold]20[/].",
@@ -64,7 +64,10 @@ def test_on_a_terminal_the_moving_line_has_time_left_rate_and_p95_and_is_gone_at
     written = shown(terminal=True)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
     assert " 1 of 2  ✓ Pass" in text
-    assert "about 6\u00a0s left · heavy: 6 of 6 s · 20\u00a0users · 35/s · p95 2.53\u00a0s · 1 failed" in text
+    assert (
+        "about 6\u00a0s left · heavy: 6 of 6 s · 20\u00a0users · 35/s answered · p95 2.53\u00a0s · 1 failed"
+        in text
+    )
     assert written.rindex("\x1b[2K") > written.rindex("heavy: 6 of 6 s")
 
 
@@ -89,3 +92,9 @@ def test_a_quiet_console_says_nothing():
         for one in EVENTS:
             progress(one)
     assert file.getvalue() == ""
+
+
+def test_an_open_scenario_tells_what_is_due_and_not_how_many_may_be_under_way() -> None:
+    second = LOAD | {"model": "open", "users": 2000, "offered": 80, "dropped": 3}
+    assert "80/s due, 3 dropped · 35/s answered" in load_line(second)
+    assert "dropped" not in load_line(second | {"dropped": 0})
