@@ -108,7 +108,7 @@ def summarize(recorded: Recorded) -> LoadSummary:
         steps=tuple(_steps(recorded)),
         goodput_ratio=totals.good / totals.requests if plan.goal and totals.requests else None,
         partial=recorded.partial,
-        steady=steady_state(in_time(file, _latency_or_nan)),
+        steady=steady_state(in_time(file, _latency_or_nan)) if _is_level(plan) else None,
         intervals=_intervals(file),
         streaming=streams,
         ttft_p50_ms=streams.first_token_p50_ms if streams else None,
@@ -175,6 +175,11 @@ def _percentiles(file: SampleFile, name: str, select: Select) -> Sequence[float 
 def _with_failures(file: SampleFile, totals: _Totals) -> float | None:
     failed = totals.requests - totals.answered
     return percentile_with_failures(values_of(file, "latency_ms", answered), failed, 0.99)
+
+
+def _is_level(plan: LoadPlan) -> bool:
+    """Whether the load is the same all the time; where it is not, there is nothing to settle to."""
+    return len({rate for stage in plan.stages for rate in (stage.from_per_s, stage.to_per_s)}) <= 1
 
 
 def _mean_rate(plan: LoadPlan) -> float | None:

@@ -157,6 +157,17 @@ def test_a_step_has_the_requests_that_were_meant_to_be_sent_in_it(tmp_path):
     assert summary.rate_per_s == pytest.approx(50 / 3)
 
 
+def test_a_load_that_changes_has_nothing_to_settle_to(tmp_path):
+    rows = [(20.0, 0, Cached.NO, None)] * 200
+    level, ramp = (Stage(20.0, 10, 10),), (Stage(20.0, 5, 15),)
+    found = [
+        summarize(recorded(tmp_path / str(number), rows, plan=a_plan(stages=stages, duration_s=20.0)))
+        for number, stages in enumerate((level, ramp))
+    ]
+    assert found[0].steady is not None
+    assert found[1].steady is None
+
+
 def test_the_file_of_a_run_gives_the_percentiles_of_its_summary(tmp_path):
     async def main():
         async with scripted(answers()) as server:
