@@ -24,7 +24,7 @@ prove: $(VENV)/.development  ## the long proofs: repeated runs, the whole defect
 	@$(BIN)/python -m pytest -m proof -s tests/proofs
 	@GREENLIGHT_PROVE=1 $(BIN)/python -m pytest -m matrix
 
-bench: $(VENV)/.runtime .venv-bench/.installed .venv-bench-llm/.installed  ## measure the load driver beside wrk, hey, Locust and aiperf
+bench: $(VENV)/.runtime $(VENV)/bench/.installed $(VENV)/bench-llm/.installed  ## measure the load driver beside wrk, hey, Locust and aiperf
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 docs: $(VENV)/.runtime  ## write checks/README.md from the checks' docstrings
@@ -48,17 +48,17 @@ $(VENV)/.development: $(VENV)/.runtime requirements-dev.txt requirements-scale.t
 	@touch $@
 
 # The benchmark's peers, apart from the product. One that cannot be installed leaves its rows without a figure.
-.venv-bench/.installed:
-	@echo "Installing Locust into .venv-bench ..."
-	@$(PYTHON) -m venv .venv-bench
-	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check locust && touch $@ || echo "Locust could not be installed."
+$(VENV)/bench/.installed: $(VENV)/.python
+	@echo "Installing Locust into $(VENV)/bench ..."
+	@$(PYTHON) -m venv $(VENV)/bench
+	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check locust && touch $@ || echo "Locust could not be installed."
 
-.venv-bench-llm/.installed:
-	@echo "Installing aiperf into .venv-bench-llm (1.2 GB) ..."
-	@$(PYTHON) -m venv .venv-bench-llm
-	@.venv-bench-llm/bin/python -m pip install --quiet --disable-pip-version-check aiperf \
-		&& .venv-bench-llm/bin/python tests/bench/make_tokenizer.py .venv-bench-llm/tokenizer \
+$(VENV)/bench-llm/.installed: $(VENV)/.python
+	@echo "Installing aiperf into $(VENV)/bench-llm (1.2 GB) ..."
+	@$(PYTHON) -m venv $(VENV)/bench-llm
+	@$(VENV)/bench-llm/bin/python -m pip install --quiet --disable-pip-version-check aiperf \
+		&& $(VENV)/bench-llm/bin/python tests/bench/make_tokenizer.py $(VENV)/bench-llm/tokenizer \
 		&& touch $@ || echo "aiperf could not be installed."
 
 clean:  ## remove .venv and caches; keeps data/
-	rm -rf $(VENV) .venv-bench .venv-bench-llm .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

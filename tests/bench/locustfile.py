@@ -1,6 +1,6 @@
 """What Locust does in the benchmark: the same POST as the other tools, and its own figures as one line.
 
-Run by the interpreter of .venv-bench. The figures are of the time after every user had started.
+Run by the interpreter of .venv/bench. The figures are of the time after every user had started.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes a tokenizer in which a byte is a token: aiperf wants one, and none should be downloaded for it.
 
-Run by the interpreter of .venv-bench-llm, with the folder to write to.
+Run by the interpreter of .venv/bench-llm, with the folder to write to.
 """
 
 from __future__ import annotations

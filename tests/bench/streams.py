@@ -14,9 +14,9 @@ from tests.bench.sizes import Sizes
 from tests.bench.tools import GRACE_S, start_ours
 
 PEER = "aiperf"
-AIPERF = ROOT / ".venv-bench-llm" / "bin" / "aiperf"
+AIPERF = ROOT / ".venv" / "bench-llm" / "bin" / "aiperf"
 TOKENIZER = (
-    ".venv-bench-llm/tokenizer"  # relative: aiperf takes an absolute path for the name of a repository
+    ".venv/bench-llm/tokenizer"  # relative: aiperf takes an absolute path for the name of a repository
 )
 FIRST_MS, GAP_MS, TOKENS = 200.0, 20.0, 20
 FEWEST_STREAMS, STREAMS_PER_USER = 20, 5

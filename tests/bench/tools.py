@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.processes import ROOT, BenchError, Ended, Program, last_json
 
 HERE = Path(__file__).parent
-LOCUST = ROOT / ".venv-bench" / "bin" / "locust"
+LOCUST = ROOT / ".venv" / "bench" / "bin" / "locust"
 BODY = '{"message":"What is your refund policy?"}'
 GRACE_S = 60.0  # for starting, for the last answers and for writing samples
 
