@@ -11,6 +11,7 @@ import asyncio
 import ssl
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -102,18 +103,14 @@ class LoadDriver:
         writer = RequestWriter(self._target, call, self._resolve)
         start_at = perf_counter() + start_in_s
         measured_from = start_at + plan.warmup_s
-        recording = Recording(path, about(plan), measured_from=measured_from, worker=self._share[0])
-        warmup = None
-        if plan.warmup_s:
-            warmup = Recording(
-                warmup_file(path), about(plan), measured_from=measured_from, worker=self._share[0]
-            )
+        recording = self._recording(plan, path, measured_from)
+        warmup = self._recording(plan, warmup_file(path), measured_from) if plan.warmup_s else None
         faults: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with _Connecting(faults) as connecting:
             shared = Shared(
                 endpoint=Endpoint(writer.origin, self._tls),
                 samples=recording.samples,
-                warmup=warmup.samples if warmup else recording.samples,
+                warmup=(warmup or recording).samples,
                 examples=Examples(writer.hide),
                 measured_from=measured_from,
                 timeout_s=plan.timeout_s,
@@ -122,14 +119,8 @@ class LoadDriver:
                 spawn=connecting.spawn,
             )
             model = self._model(plan, writer, shared, call, start_at)
-            course = Course(
-                plan,
-                model,
-                recording,
-                warmup,
-                on_second=self._on_second,
-                measured_from=measured_from,
-            )
+            watch = partial(Course, on_second=self._on_second, measured_from=measured_from)
+            course = watch(plan, model, recording, warmup)
             try:
                 await asyncio.sleep(start_at - perf_counter())
                 await course.follow(faults)
@@ -140,10 +131,12 @@ class LoadDriver:
                 course.abandon(f"ended by a fault of this machine: {error}")
                 raise
             finally:
-                for caller in model.callers:
-                    caller.close()
+                model.leave()
         await asyncio.to_thread(course.finish if whole else course.close)
         return course.recorded(open_samples(path), shared.examples.of())
+
+    def _recording(self, plan: LoadPlan, path: Path, measured_from: float) -> Recording:
+        return Recording(path, about(plan), measured_from=measured_from, worker=self._share[0])
 
     def _model(
         self, plan: LoadPlan, writer: RequestWriter, shared: Shared, call: Ask | Stream, start_at: float

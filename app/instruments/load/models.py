@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator
 from random import Random
 from time import perf_counter
-from typing import Protocol
 
 from app.instruments.load.caller import REPLIED, Caller
 from app.instruments.load.questions import NextQuestion
@@ -20,33 +20,55 @@ MOST_AT_ONCE = 64  # sent in one go, so that replies are read in between
 NewCaller = Callable[[int, Callable[[Caller, Failure | None], None]], Caller]
 
 
-class Model(Protocol):
+class Model(ABC):
     """How a scenario's requests come about. ``callers`` grows as they are needed.
 
-    In the open model ``offered`` counts all arrivals so far and ``dropped`` those that found no place;
-    ``drops`` are the intended moments of the latter within the measurement.
+    ``fault`` is called with what ends the scenario. In the open model ``offered`` counts all arrivals so far
+    and ``dropped`` those that found no place; ``drops`` are the intended moments of the latter within the
+    measurement.
     """
 
-    callers: list[Caller]
-    offered: int
-    dropped: int
-    drops: array[float]
+    def __init__(
+        self,
+        plan: LoadPlan,
+        new: NewCaller,
+        writer: RequestWriter,
+        question: NextQuestion,
+        fault: Callable[[BaseException], None],
+    ) -> None:
+        self.callers: list[Caller] = []
+        self.offered = self.dropped = 0
+        self.drops = array("d")
+        self._plan = plan
+        self._new = new
+        self._fill = writer.fill
+        self._question = question
+        self._fault = fault
 
+    @abstractmethod
     def start(self) -> None:
         """Begin to ask."""
 
+    @abstractmethod
     def stop(self, now: float) -> None:
         """Ask nothing more from ``now`` on; requests under way go on."""
 
     @property
+    @abstractmethod
     def idle(self) -> bool:
         """Whether it was stopped, or has come to its end, and nothing is under way."""
 
     def arrivals(self) -> Arrivals | None:
-        """What became of the arrivals of the measurement; None in the closed model."""
+        """What became of the arrivals of the measurement; None where there is no schedule."""
+        return None
+
+    def leave(self) -> None:
+        """Close every connection, without waiting for an answer."""
+        for caller in self.callers:
+            caller.close()
 
 
-class ClosedModel:
+class ClosedModel(Model):
     """Each user asks, waits for the answer, thinks, and asks again.
 
     Think time is spread evenly over half to one and a half of what the plan says, so that users do not
@@ -63,14 +85,7 @@ class ClosedModel:
         *,
         fault: Callable[[BaseException], None],
     ) -> None:
-        self.callers: list[Caller] = []
-        self.offered = self.dropped = 0
-        self.drops = array("d")
-        self._fault = fault
-        self._plan = plan
-        self._new = new
-        self._fill = writer.fill
-        self._question = question
+        super().__init__(plan, new, writer, question, fault)
         self._random = random
         self._thinks_s = plan.think_time_ms / 1000
         self._waiting: dict[Caller, asyncio.TimerHandle] = {}
@@ -97,9 +112,6 @@ class ClosedModel:
     def idle(self) -> bool:
         """Whether nobody asks or will ask."""
         return self._stopped and not self._asking
-
-    def arrivals(self) -> None:
-        """None: in this model a request is sent when its user is ready."""
 
     def _wake(self, caller: Caller) -> None:
         del self._waiting[caller]
@@ -128,7 +140,7 @@ class ClosedModel:
             self._next(caller)
 
 
-class OpenModel:
+class OpenModel(Model):
     """Sends each request when it is meant to be sent, on a connection that is free, or on a new one.
 
     At most ``plan.users`` are under way at once: an arrival beyond that is dropped, and counted. Connections
@@ -147,17 +159,10 @@ class OpenModel:
         measured_from: float,
         fault: Callable[[BaseException], None],
     ) -> None:
-        self.callers: list[Caller] = []
-        self.offered = self.dropped = 0
-        self.drops = array("d")
-        self._plan = plan
-        self._new = new
-        self._fill = writer.fill
-        self._question = question
+        super().__init__(plan, new, writer, question, fault)
         self._moments = moments
         self._start_at = start_at
         self._measured_from = measured_from
-        self._fault = fault
         self._free: list[Caller] = []
         self._next_at: float | None = None
         self._timer: asyncio.Handle | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from app.statistics.intervals import (
 )
 from app.statistics.quantiles import exact_percentiles, percentile_with_failures
 from app.statistics.steady import steady_state
-from checks.contract import Arrivals, FailureKind, Goal, LoadPlan, LoadStep, LoadSummary, Streaming
+from checks.contract import Arrivals, FailureKind, Goal, LoadPlan, LoadStep, LoadSummary
 
 Floats = NDArray[np.float64]
 Select = Callable[[Columns], NDArray[np.bool_]]
@@ -57,21 +57,39 @@ def summarize(recorded: Recorded) -> LoadSummary:
     Latencies and times of streams are over answered requests, those without a failure.
     """
     plan, file = recorded.plan, recorded.samples
-    totals = _Totals.of(file, plan.goal)
-    duration_s = max(recorded.measured_s, totals.last_end_s)
-    latency = _percentiles(file, "latency_ms", answered)
-    service = _percentiles(file, "service_ms", answered) if plan.stages else [None] * len(SHARES)
-    dispatch = _percentiles(file, "dispatch_ms", everything) if plan.stages else [None] * len(SHARES)
-    streams = streaming(file, duration_s) if plan.route == "stream" else None
+    summary = _of_latencies(recorded)
+    if plan.stages:
+        summary = _with_open_model(summary, recorded)
+    if plan.route == "stream" and (found := streaming(file, summary.duration_s)):
+        first_ms, late_ms = found.first_token_p50_ms, found.first_token_p99_ms
+        summary = replace(summary, streaming=found, ttft_p50_ms=first_ms, ttft_p99_ms=late_ms)
     judged = Judged(
-        samples=totals.requests,
+        samples=summary.total_requests,
         wanted=plan.min_requests,
-        median_ms=_shortest_median(service[0] if plan.stages else latency[0], streams),
-        dispatch_p50_ms=dispatch[0],
-        dispatch_p99_ms=dispatch[3],
+        median_ms=_shortest_median(summary),
+        dispatch_p50_ms=summary.dispatch_delay_p50_ms,
+        dispatch_p99_ms=summary.dispatch_delay_p99_ms,
         arrivals=recorded.arrivals,
     )
     state, reasons = validity(recorded.watch, judged, recorded.doubts, partial=bool(recorded.partial))
+    return replace(
+        summary,
+        validity=state,
+        validity_reasons=reasons,
+        steps=tuple(_steps(recorded)),
+        steady=steady_state(in_time(file, _latency_or_nan)) if _is_level(plan) else None,
+        intervals=_intervals(file),
+        warmup_requests=recorded.warmup_requests,
+        partial=recorded.partial,
+    )
+
+
+def _of_latencies(recorded: Recorded) -> LoadSummary:
+    """What there is to say of every scenario."""
+    plan, file = recorded.plan, recorded.samples
+    totals = _Totals.of(file, plan.goal)
+    duration_s = max(recorded.measured_s, totals.last_end_s)
+    p50_ms, p90_ms, p95_ms, p99_ms, p999_ms = _percentiles(file, "latency_ms", answered)
     return LoadSummary(
         scenario=plan.scenario,
         users=plan.users,
@@ -83,36 +101,37 @@ def summarize(recorded: Recorded) -> LoadSummary:
         cached=totals.cached,
         marked=totals.answered if totals.judged else 0,
         mean_ms=totals.latency_sum_ms / totals.answered if totals.answered else None,
-        p50_ms=latency[0],
-        p90_ms=latency[1],
-        p95_ms=latency[2],
-        p99_ms=latency[3],
-        p999_ms=latency[4],
+        p50_ms=p50_ms,
+        p90_ms=p90_ms,
+        p95_ms=p95_ms,
+        p99_ms=p99_ms,
+        p999_ms=p999_ms,
         p99_with_failures_ms=_with_failures(file, totals),
         min_ms=totals.min_ms if totals.answered else None,
         max_ms=totals.max_ms if totals.answered else None,
+        ttft_p50_ms=None,
+        ttft_p99_ms=None,
         received_bytes=totals.received_bytes,
         failures=dict(totals.failures),
         failure_examples=recorded.examples,
-        validity=state,
-        validity_reasons=reasons,
-        model=plan.model,
-        rate_per_s=_mean_rate(plan),
         warmup_s=plan.warmup_s,
-        warmup_requests=recorded.warmup_requests,
+        goodput_ratio=totals.good / totals.requests if plan.goal and totals.requests else None,
+    )
+
+
+def _with_open_model(summary: LoadSummary, recorded: Recorded) -> LoadSummary:
+    """The same with what only the open model has: a rate, arrivals, and the two parts of a latency."""
+    service = _percentiles(recorded.samples, "service_ms", answered)
+    dispatch = _percentiles(recorded.samples, "dispatch_ms", everything)
+    return replace(
+        summary,
+        model="open",
+        rate_per_s=_mean_rate(recorded.plan),
         service_p50_ms=service[0],
         service_p99_ms=service[3],
         dispatch_delay_p50_ms=dispatch[0],
         dispatch_delay_p99_ms=dispatch[3],
         arrivals=recorded.arrivals,
-        steps=tuple(_steps(recorded)),
-        goodput_ratio=totals.good / totals.requests if plan.goal and totals.requests else None,
-        partial=recorded.partial,
-        steady=steady_state(in_time(file, _latency_or_nan)) if _is_level(plan) else None,
-        intervals=_intervals(file),
-        streaming=streams,
-        ttft_p50_ms=streams.first_token_p50_ms if streams else None,
-        ttft_p99_ms=streams.first_token_p99_ms if streams else None,
     )
 
 
@@ -188,11 +207,13 @@ def _mean_rate(plan: LoadPlan) -> float | None:
     return area / whole_s if whole_s else None
 
 
-def _shortest_median(latency_ms: float | None, streams: Streaming | None) -> float | None:
-    """What the driver's own lateness is held against: of a stream its first token, long before its end."""
-    if latency_ms is None or streams is None or streams.first_token_p50_ms is None:
-        return latency_ms
-    return min(latency_ms, streams.first_token_p50_ms)
+def _shortest_median(summary: LoadSummary) -> float | None:
+    """What the driver's own lateness is held against: the service's median without the dispatch delay.
+
+    Of a stream that of its first token, which comes long before its end.
+    """
+    medians = (summary.service_p50_ms or summary.p50_ms, summary.ttft_p50_ms)
+    return min((median for median in medians if median is not None), default=None)
 
 
 @dataclass
