@@ -17,12 +17,12 @@ import uvloop
 
 from app.errors import UserError
 from app.instruments.load.driver import Cancelled
+from app.instruments.load.figures.seconds import STOPPED
+from app.instruments.load.figures.summary import Recorded, summarize
 from app.instruments.load.making import make_driver
-from app.instruments.load.seconds import STOPPED
 from app.instruments.load.sharded.local import LocalWorker
 from app.instruments.load.sharded.plans import divided
 from app.instruments.load.shards import Job, Worker, run_on
-from app.instruments.load.summary import Recorded, summarize
 from app.instruments.load.watched import load_result
 from app.instruments.origins import Origin
 from app.instruments.policy import Policy

@@ -106,7 +106,7 @@ def _salvage(store: Store, run_id: int) -> None:
     parts = sorted((paths.samples_folder() / str(run_id)).glob("*.part"))
     if not parts:
         return
-    from app.instruments.load.kept import summarize_killed  # noqa: PLC0415 - Arrow loads slowly
+    from app.instruments.load.figures.kept import summarize_killed  # noqa: PLC0415 - Arrow loads slowly
     from app.instruments.load.watched import load_result  # noqa: PLC0415
     from app.samples.reading import SamplesError  # noqa: PLC0415
 

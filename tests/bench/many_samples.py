@@ -13,10 +13,10 @@ from random import Random
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from app.instruments.load.figures.selfwatch import SelfWatch
+from app.instruments.load.figures.summary import Recorded, summarize
 from app.instruments.load.recording import Recording
 from app.instruments.load.samples import NOTHING, Cached
-from app.instruments.load.selfwatch import SelfWatch
-from app.instruments.load.summary import Recorded, summarize
 from app.samples.reading import open_samples
 from checks.contract import LoadPlan
 from tests.bench.ours import QUESTION, peak_bytes

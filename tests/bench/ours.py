@@ -20,7 +20,7 @@ import pyarrow.parquet as pq  # before the load, as in a run
 import uvloop
 
 from app.instruments.load.driver import LoadDriver
-from app.instruments.load.summary import summarize
+from app.instruments.load.figures.summary import summarize
 from checks.contract import LoadPlan, Target
 from checks.load import Stage
 

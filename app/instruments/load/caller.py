@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
-from app.instruments.load.connection import Connection
-from app.instruments.load.endpoint import Endpoint, failure_of
-from app.instruments.load.examples import Examples
-from app.instruments.load.replies import AnswerReader, StreamReader
+from app.instruments.load.http1.connection import Connection
+from app.instruments.load.http1.endpoint import Endpoint, failure_of
+from app.instruments.load.http1.examples import Examples
+from app.instruments.load.http1.replies import AnswerReader, StreamReader
 from app.instruments.load.samples import FAILURE_CODES, NOTHING, Cached, Samples
 from checks.contract import Failure, FailureKind
 

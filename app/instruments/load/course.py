@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
+from app.instruments.load.figures.seconds import Stopper, second_of
+from app.instruments.load.figures.selfwatch import SelfReport, SelfWatch
+from app.instruments.load.figures.summary import Recorded
 from app.instruments.load.models import Model
 from app.instruments.load.recording import Recording
-from app.instruments.load.seconds import Stopper, second_of
-from app.instruments.load.selfwatch import SelfReport, SelfWatch
-from app.instruments.load.summary import Recorded
 from app.samples.reading import SampleFile
 from checks.contract import LoadPlan
 

@@ -20,15 +20,15 @@ from typing import Any, Self
 from app.instruments.load.arrivals import arrivals
 from app.instruments.load.caller import Caller, Shared
 from app.instruments.load.course import Course
-from app.instruments.load.endpoint import Endpoint
-from app.instruments.load.examples import Examples
-from app.instruments.load.kept import about
+from app.instruments.load.figures.kept import about
+from app.instruments.load.figures.summary import Recorded, summarize
+from app.instruments.load.http1.endpoint import Endpoint
+from app.instruments.load.http1.examples import Examples
+from app.instruments.load.http1.replies import AnswerReader, StreamReader
+from app.instruments.load.http1.requests import RequestWriter
 from app.instruments.load.models import ClosedModel, Model, NewCaller, OpenModel
 from app.instruments.load.questions import NextQuestion
 from app.instruments.load.recording import Recording
-from app.instruments.load.replies import AnswerReader, StreamReader
-from app.instruments.load.requests import RequestWriter
-from app.instruments.load.summary import Recorded, summarize
 from app.samples.reading import open_samples
 from app.samples.writing import warmup_file
 from checks.contract import InstrumentFailure, LoadPlan, LoadSummary, Stage, Target

@@ -10,8 +10,8 @@ from random import Random
 from time import perf_counter
 
 from app.instruments.load.caller import REPLIED, Caller
+from app.instruments.load.http1.requests import RequestWriter
 from app.instruments.load.questions import NextQuestion
-from app.instruments.load.requests import RequestWriter
 from checks.contract import Arrivals, Failure, LoadPlan
 
 PAUSE_AFTER_NO_REPLY_S = 0.1  # a user who got no reply does not hammer the door

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from random import Random
 
-from app.instruments.load.requests import RequestWriter
+from app.instruments.load.http1.requests import RequestWriter
 from checks.contract import LoadPlan
 from checks.instruments import Prompts
 

@@ -16,12 +16,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.instruments.load.selfwatch import SelfReport
+from app.instruments.load.figures.selfwatch import SelfReport
+from app.instruments.load.figures.summary import Recorded
 from app.instruments.load.sharded.merging import Part, merged
 from app.instruments.load.sharded.plans import Line, ShardPlan, ShardResult, divided
 from app.instruments.load.sharded.running import TooLateError
 from app.instruments.load.sharded.together import Together
-from app.instruments.load.summary import Recorded
 from app.instruments.policy import Policy
 from app.samples.reading import open_samples
 from app.samples.writing import part_of, warmup_file, worker_file, write_parquet

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from app import paths
+from app.instruments.load.figures.summary import Recorded, summarize
 from app.instruments.load.sharded.plans import ShardPlan
 from app.instruments.load.sharded.running import TooLateError, run_shard
 from app.instruments.load.shards import Job, run_on
-from app.instruments.load.summary import Recorded, summarize
 from app.instruments.policy import Policy
 from app.samples.reading import open_samples
 from app.samples.writing import worker_file

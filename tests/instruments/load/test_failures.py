@@ -11,8 +11,8 @@ import tracemalloc
 import pytest
 import uvloop
 
-from app.instruments.load.connection import MAX_REPLY_BYTES
-from app.instruments.load.replies import AnswerReader
+from app.instruments.load.http1.connection import MAX_REPLY_BYTES
+from app.instruments.load.http1.replies import AnswerReader
 from checks.target import Ask
 from tests.instruments.load.loads import ASK, GOOD, a_target, answers, load, writes
 from tests.instruments.servers import Visit, scripted

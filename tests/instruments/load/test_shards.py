@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.instruments.load.arrivals import arrivals
+from app.instruments.load.figures.summary import Recorded, summarize
 from app.instruments.load.samples import Samples
 from app.instruments.load.sharded.local import LocalWorker
 from app.instruments.load.sharded.merging import Part, merged
 from app.instruments.load.sharded.plans import OwnPrompts, divided
 from app.instruments.load.sharded.together import Together
 from app.instruments.load.shards import Job, run_on
-from app.instruments.load.summary import Recorded, summarize
 from app.instruments.policy import Policy
 from app.instruments.prompts import RunPrompts
 from app.samples.reading import open_samples

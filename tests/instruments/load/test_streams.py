@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import uvloop
 
-from app.instruments.load.connection import MAX_REPLY_BYTES
+from app.instruments.load.http1.connection import MAX_REPLY_BYTES
 from tests.instruments.load.loads import STREAM, a_target, answers, load
 from tests.instruments.servers import Visit, scripted
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from app.instruments.load.selfwatch import SelfReport
+from app.instruments.load.figures.selfwatch import SelfReport
 from app.instruments.policy import Policy
 from checks.contract import Arrivals, InstrumentFailure, LoadPlan, Target
 from checks.instruments import Prompts

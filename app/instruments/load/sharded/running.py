@@ -11,9 +11,9 @@ from pathlib import Path
 import uvloop
 
 from app.instruments.load.driver import Cancelled
+from app.instruments.load.figures.summary import Recorded
 from app.instruments.load.making import make_driver
 from app.instruments.load.sharded.plans import Line, OwnPrompts, ShardPlan, ShardResult, seeded
-from app.instruments.load.summary import Recorded
 from app.instruments.prompts import RunPrompts
 from app.instruments.references import References
 

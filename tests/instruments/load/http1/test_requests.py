@@ -7,7 +7,7 @@ import json
 import pytest
 import uvloop
 
-from app.instruments.load.requests import RequestWriter
+from app.instruments.load.http1.requests import RequestWriter
 from checks.contract import InstrumentFailure
 from checks.target import Ask, Target
 from tests.instruments.load.loads import a_target, answers, load

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import uvloop
 
-from app.instruments.load.endpoint import Endpoint, own_limit
+from app.instruments.load.http1.endpoint import Endpoint, own_limit
 from app.instruments.origins import Origin
 from tests.instruments.load.loads import GOOD, a_target, answers, load
 from tests.instruments.servers import free_port, scripted

@@ -11,11 +11,11 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.instruments.load.figures.selfwatch import SelfReport
+from app.instruments.load.figures.summary import Recorded, summarize
+from app.instruments.load.figures.validity import Judged, validity
 from app.instruments.load.recording import Recording
 from app.instruments.load.samples import CHUNK_ROWS, FAILURE_CODES, NOTHING, Cached
-from app.instruments.load.selfwatch import SelfReport
-from app.instruments.load.summary import Recorded, summarize
-from app.instruments.load.validity import Judged, validity
 from app.samples.columns import SCHEMA
 from app.samples.reading import open_samples
 from checks.contract import Arrivals, FailureKind, Goal, Stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.instruments.load.selfwatch import SelfReport
+from app.instruments.load.figures.selfwatch import SelfReport
 from checks.contract import Arrivals, plural, show
 from checks.load import Validity
 

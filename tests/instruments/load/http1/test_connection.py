@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.instruments.load.connection import Connection
-from app.instruments.load.replies import AnswerReader, StreamReader
+from app.instruments.load.http1.connection import Connection
+from app.instruments.load.http1.replies import AnswerReader, StreamReader
 from checks.target import Ask, Stream
 from tests.instruments.load.loads import ASK, STREAM
 

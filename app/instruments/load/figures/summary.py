@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.instruments.load.selfwatch import SelfReport
-from app.instruments.load.streaming import streaming
-from app.instruments.load.validity import Judged, validity
+from app.instruments.load.figures.selfwatch import SelfReport
+from app.instruments.load.figures.streaming import streaming
+from app.instruments.load.figures.validity import Judged, validity
 from app.samples.reading import Columns, SampleFile
 from app.statistics.intervals import (
     Interval,

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from app.instruments.inflate import Inflate
-from app.instruments.load.connection import MAX_REPLY_BYTES, RawHeaders, ReplyError
+from app.instruments.load.http1.connection import MAX_REPLY_BYTES, RawHeaders, ReplyError
 from app.instruments.load.samples import Cached
 from app.instruments.sse import EventParser, TooLargeError
 from app.instruments.wire import REDIRECTS

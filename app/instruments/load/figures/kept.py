@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.instruments.load.selfwatch import SelfReport
-from app.instruments.load.summary import Recorded, summarize
+from app.instruments.load.figures.selfwatch import SelfReport
+from app.instruments.load.figures.summary import Recorded, summarize
 from app.samples.reading import SampleFile, SamplesError, open_samples
 from checks.contract import LoadPlan, LoadSummary
 

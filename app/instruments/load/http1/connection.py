@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from app.instruments.load.head import Head
+from app.instruments.load.http1.head import Head
 from checks.contract import Failure, FailureKind
 
 MAX_HEAD_BYTES = 64 * 1024

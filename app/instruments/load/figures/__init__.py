@@ -1,0 +1,1 @@
+"""From samples to figures, and whether those can be trusted."""
