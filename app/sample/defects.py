@@ -245,7 +245,7 @@ _ALL = (
     Defect(
         "memory_leak",
         "Memory grows with each new question",
-        "For each question that the cache did not know 150 kB are kept for good.",
+        "For each question that the cache did not know 80 kB are kept for good.",
         (SOAK,),
         "load_scenarios",
     ),

@@ -14,7 +14,7 @@ from app.sample.chat.cache import Cache
 from app.sample.chat.places import Places
 from app.sample.chat.telemetry import Telemetry
 
-LEAKED_BYTES = 150_000
+LEAKED_BYTES = 80_000
 BALLAST_BYTES = 500_000_000
 HANGS_S = 30.0
 JAMMED_S = 2.0
