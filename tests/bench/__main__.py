@@ -12,19 +12,21 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+import psutil
+
 from tests.bench import honesty, latency, memory, stall, streams, throughput
 from tests.bench.processes import ROOT, BenchError, Cores
 from tests.bench.rows import Row, row, screen, table, write
 from tests.bench.sizes import FULL, QUICK, Sizes
 from tests.bench.tools import Hey, Locust, Wrk
 
-BUSY_LOAD = 0.5  # programs that want a core before the benchmark has begun
+BUSY_SHARE = 0.15  # of all cores, by other programs in the second before
 
 
 def measurements(sizes: Sizes, cores: Cores) -> dict[str, Callable[[], list[Row]]]:
     """What there is to measure, by the name that ``--only`` takes."""
     return {
-        "throughput": lambda: throughput.measure(sizes, cores, [Locust(), Wrk(), Hey()]),
+        "throughput": lambda: throughput.measure(sizes, cores, [Wrk(), Locust(), Hey()]),
         "latency": lambda: latency.measure(sizes, cores, [Locust(), Hey()]),
         "stall": lambda: stall.measure(sizes, cores, [Locust(), Hey(), Wrk()]),
         "streams": lambda: streams.measure(sizes, cores),
@@ -69,7 +71,7 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         parser.error("the benchmark pins programs to cores, which it can do on Linux only")
     console = screen()
-    if os.getloadavg()[0] > BUSY_LOAD:
+    if psutil.cpu_percent(interval=1.0) / 100 > BUSY_SHARE:
         console.print("Other programs keep this machine busy: the figures say little of any of the tools.")
     title = machine()  # before, so that its load is the machine's and not the benchmark's
     rows = measured(QUICK if given.quick else FULL, given.only, console.print)

@@ -56,11 +56,16 @@ def row(
     *,
     peer: float | None = None,
     peer_name: str = "",
+    ratio: float | None = None,
     goal: Goal | None = None,
     note: str = "",
 ) -> Row:
-    """A row with its ratio and verdict. A goal that cannot be judged, for want of a figure, has none."""
-    ratio = ours / peer if ours is not None and peer else None
+    """A row with its ratio and verdict. A goal that cannot be judged, for want of a figure, has none.
+
+    ``ratio`` replaces that of the two figures, where it was measured in pairs.
+    """
+    if ratio is None:
+        ratio = ours / peer if ours is not None and peer else None
     judged = None if goal is None else ratio if goal.against_peer else ours
     met = goal.reached(judged) if goal is not None and judged is not None else None
     return Row(name, ours, peer, peer_name, unit, ratio, goal.words if goal else None, met, note)

@@ -23,8 +23,8 @@ class Sizes:
 
 
 FULL = Sizes(
-    rounds=3,
-    throughput_s=4,
+    rounds=9,
+    throughput_s=2,
     throughput_users=(1, 20, 200),
     latency_s=8,
     latency_users=(200, 1000),

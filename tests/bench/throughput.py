@@ -46,6 +46,15 @@ def _in_turn(tools: Sequence[Tool], load: Load, core: int, rounds: int) -> dict[
     return figures
 
 
+def _of_pairs(ours: Sequence[Figures], theirs: Sequence[Figures]) -> float:
+    """How many times the peer's rate ours is: the median over rounds, in each of which both had their turn.
+
+    A virtual machine's core may be half as fast from one moment to the next; what is measured a second later
+    meets the same core more often than what is measured a minute later.
+    """
+    return median(one.per_s / other.per_s for one, other in zip(ours, theirs, strict=True))
+
+
 def _compared(
     users: int, ours: list[Figures], others: dict[str, list[Figures]], peers: Sequence[Tool]
 ) -> list[Row]:
@@ -61,6 +70,7 @@ def _compared(
                 "requests/s",
                 peer=median(one.per_s for one in figures) if figures else None,
                 peer_name=peer.name,
+                ratio=_of_pairs(ours, figures) if figures else None,
                 goal=GOALS.get((peer.name, users)),
                 note=peer.missing,
             )

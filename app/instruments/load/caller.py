@@ -39,6 +39,18 @@ class Shared:
 class Caller:
     """One of those who ask. ``after`` is called with its failure, or None, once a request is over."""
 
+    __slots__ = (
+        "_after",
+        "_connection",
+        "_intended_at",
+        "_number",
+        "_reader",
+        "_request",
+        "_sent_at",
+        "_shared",
+        "name",
+    )
+
     def __init__(
         self,
         number: int,
@@ -83,7 +95,9 @@ class Caller:
             async with asyncio.timeout(self._shared.timeout_s):
                 self._connection = await self._shared.endpoint.connect(self._new_connection)
         except (OSError, UnicodeError) as error:  # a time-out is an OSError
-            self._over(failure_of(error), Cached.NOT_JUDGED)
+            failure = failure_of(error)
+            self._keep(failure, Cached.NOT_JUDGED)
+            self._after(self, failure)
         else:
             self._connection.send(self._request, self._sent_at + self._shared.timeout_s)
 
@@ -100,13 +114,10 @@ class Caller:
         try:
             if failure is None:
                 failure, cached = self._reader.verdict(connection.status, connection.headers)
-            self._over(failure, cached)
+            self._keep(failure, cached)
+            self._after(self, failure)
         except Exception as error:  # noqa: BLE001 - an event loop would only log it
             self._shared.fault(error)
-
-    def _over(self, failure: Failure | None, cached: Cached) -> None:
-        self._keep(failure, cached)
-        self._after(self, failure)
 
     def _keep(self, failure: Failure | None, cached: Cached) -> None:
         shared, connection, reader, start = self._shared, self._connection, self._reader, self._intended_at

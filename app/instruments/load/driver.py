@@ -132,6 +132,7 @@ class LoadDriver:
                 raise
             finally:
                 model.leave()
+                shared.endpoint.close()
         await asyncio.to_thread(course.finish if whole else course.close)
         return course.recorded(open_samples(path), shared.examples.of())
 

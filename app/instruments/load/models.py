@@ -127,9 +127,16 @@ class ClosedModel(Model):
         caller.ask(request, now, now)
 
     def _after(self, caller: Caller, failure: Failure | None) -> None:
-        self._asking -= 1
         if self._stopped:
-            return
+            self._asking -= 1
+        elif failure is None and not self._thinks_s:
+            now = perf_counter()
+            caller.ask(self._fill(self._question(), caller.name), now, now)
+        else:
+            self._asking -= 1
+            self._pause(caller, failure)
+
+    def _pause(self, caller: Caller, failure: Failure | None) -> None:
         pause_s = self._thinks_s * self._random.uniform(0.5, 1.5) if self._thinks_s else 0.0
         if failure is not None and failure.kind not in REPLIED:
             pause_s = max(pause_s, PAUSE_AFTER_NO_REPLY_S)

@@ -112,6 +112,8 @@ def _bits(values: NDArray[np.bool_], there: NDArray[np.bool_]) -> pa.Array:
 class Samples:
     """Takes rows one at a time and gives them out in pieces. A row costs one pack into memory."""
 
+    __slots__ = ("_chunk", "_full", "_offset", "_text_ends", "_text_times")
+
     def __init__(self) -> None:
         self._full: list[bytearray] = []
         self._chunk = bytearray(CHUNK_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Protocol, cast
 
@@ -47,9 +48,33 @@ class Connection(asyncio.Protocol):
     """One exchange at a time. ``on_end`` is called when it is over; the fields then say how it went.
 
     ``on_end`` gets None, or the fault of this program that ended it. Times are of ``perf_counter``;
-    ``first_byte_at`` is 0.0 when nothing came. Nothing here creates a task or a future, and a reply costs two
-    calls back from the parser: this is the path that every request of a load takes.
+    ``first_byte_at`` is 0.0 when nothing came. This is the path that every request of a load takes: nothing
+    here creates a task or a future, and of what the parser calls back only one is a method of this class.
     """
+
+    __slots__ = (
+        "_completes",
+        "_feed",
+        "_head_complete",
+        "_head_pieces",
+        "_keep_alive",
+        "_on_end",
+        "_parser",
+        "_reader",
+        "_transport",
+        "_waiting",
+        "_write",
+        "deadline",
+        "ended_at",
+        "failure",
+        "first_byte_at",
+        "headers",
+        "on_body",
+        "on_message_complete",
+        "open",
+        "received_bytes",
+        "status",
+    )
 
     def __init__(self, reader: BodyReader, on_end: Callable[[Exception | None], None]) -> None:
         self.open = False
@@ -62,21 +87,25 @@ class Connection(asyncio.Protocol):
         self.headers = Head()
         self._reader = reader
         self._on_end = on_end
-        self._waiting = self._head_complete = self._complete = self._keep_alive = False
+        self._waiting = self._head_complete = self._keep_alive = False
         self._head_pieces = self.headers.pieces
-        self.on_body = reader.feed  # looked up by the parser once
+        self._completes: list[None] = []  # an item for each message that ended
+        self.on_body = reader.feed  # looked up by the parser once, as is the next
+        self.on_message_complete = partial(self._completes.append, None)
         self._parser = HttpResponseParser(self)
         self._feed = self._parser.feed_data
 
     def send(self, request: bytes, deadline: float) -> None:
         """Send ``request``; ``on_end`` is called when the reply is complete or has failed."""
-        self.headers.clear()
+        self._head_pieces.clear()
+        self.headers.fields = None
         self._reader.begin(self.headers)
         self.deadline = deadline
         self.status = self.received_bytes = 0
         self.first_byte_at = 0.0
         self.failure = None
-        self._head_complete = self._complete = False
+        self._head_complete = False
+        self._completes.clear()
         self._waiting = True
         if self.open:
             self._write(request)
@@ -128,7 +157,7 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(self._meaning(error))
             return
-        if self._complete:
+        if self._completes and self._head_complete:
             self._finish(now)
         elif self.received_bytes > MAX_REPLY_BYTES:
             self._fail(_too_large("the reply", MAX_REPLY_BYTES))
@@ -161,18 +190,15 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Take the status, unless the reply is an interim one. Raises ReplyError for a second reply."""
-        if self._complete:
+        if self._head_complete:
             raise ReplyError(FailureKind.PROTOCOL, "more than one reply to one request")
         status = self._parser.get_status_code()
         if status < 200:
             return  # an interim reply (100, 103); the real one follows
+        self._completes.clear()  # of interim replies
         self.status = status
         self._keep_alive = self._parser.should_keep_alive()
         self._head_complete = True
-
-    def on_message_complete(self) -> None:
-        """Note the end; ``data_received`` acts on it when the parser has left its callback."""
-        self._complete = self._head_complete
 
     # How an exchange ends.
 
@@ -180,7 +206,8 @@ class Connection(asyncio.Protocol):
         self.ended_at = now
         if not self._keep_alive:
             self.close()
-        self._over(None)
+        self._waiting = False
+        self._on_end(None)
 
     def _fail(self, failure: Failure) -> None:
         self.ended_at = perf_counter()
@@ -204,7 +231,7 @@ class Connection(asyncio.Protocol):
             raise error
         if isinstance(error, HttpParserUpgrade):
             return Failure(FailureKind.PROTOCOL, "the service switched protocols (status 101)")
-        if self._complete:
+        if self._completes:
             return Failure(
                 FailureKind.PROTOCOL, "bytes after the end of the reply: its Content-Length is wrong"
             )

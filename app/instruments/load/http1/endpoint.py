@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
+from app.instruments.load.http1.plain import AVAILABLE, PlainSockets
 from app.instruments.origins import Origin
 from checks.contract import Failure, FailureKind, InstrumentFailure
 
@@ -28,25 +29,21 @@ class Endpoint:
         self._origin = origin
         self._tls = (tls or ssl.create_default_context()) if origin.scheme == "https" else None
         self._addresses: list[str] = []
+        self._plain: PlainSockets | None = None
 
     async def connect(self, factory: Callable[[], P]) -> P:
         """Open a connection. Raises OSError or UnicodeError; ``failure_of`` says what either means.
 
         Raises InstrumentFailure where this machine is at its own limit, which is no fault of the service.
         """
-        loop = asyncio.get_running_loop()
         if not self._addresses:
-            found = await loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(
+                self._origin.host, self._origin.port, type=socket.SOCK_STREAM
+            )
             self._addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
         for number, address in enumerate(self._addresses, start=1):
             try:
-                _, protocol = await loop.create_connection(
-                    factory,
-                    address,
-                    self._origin.port,
-                    ssl=self._tls,
-                    server_hostname=self._origin.host if self._tls else None,
-                )
+                protocol = await self._open(factory, address)
             except OSError as error:
                 if own := own_limit(error):
                     raise own from error
@@ -56,6 +53,25 @@ class Endpoint:
                 self._addresses = [address]  # a name with several addresses is tried in order only once
                 return protocol
         raise AssertionError("getaddrinfo returns an address or raises")
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._plain is not None:
+            self._plain.close()
+            self._plain = None
+
+    async def _open(self, factory: Callable[[], P], address: str) -> P:
+        if self._tls is None and AVAILABLE:
+            self._plain = self._plain or PlainSockets()
+            return await self._plain.connect(factory, address, self._origin.port)
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            factory,
+            address,
+            self._origin.port,
+            ssl=self._tls,
+            server_hostname=self._origin.host if self._tls else None,
+        )
+        return protocol
 
 
 def own_limit(error: OSError) -> InstrumentFailure | None:

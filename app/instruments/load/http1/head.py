@@ -10,14 +10,11 @@ MAX_HEADERS = 200  # what lies beyond is not looked at; a head is at most 64 KiB
 class Head(Mapping[bytes, bytes]):
     """Header fields by name as sent; of a repeated name the last counts. Interim replies are passed over."""
 
+    __slots__ = ("fields", "pieces")
+
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
-        self._read: dict[bytes, bytes] | None = None
-
-    def clear(self) -> None:
-        """Forget the last reply."""
-        self.pieces.clear()
-        self._read = None
+        self.fields: dict[bytes, bytes] | None = None  # once somebody has asked
 
     def __getitem__(self, name: bytes) -> bytes:
         return self._fields()[name]
@@ -29,9 +26,9 @@ class Head(Mapping[bytes, bytes]):
         return len(self._fields())
 
     def _fields(self) -> dict[bytes, bytes]:
-        if self._read is None:
-            self._read = _parsed(b"".join(self.pieces).replace(b"\r\n", b"\n"))
-        return self._read
+        if self.fields is None:
+            self.fields = _parsed(b"".join(self.pieces).replace(b"\r\n", b"\n"))
+        return self.fields
 
 
 def _parsed(text: bytes) -> dict[bytes, bytes]:
