@@ -25,14 +25,13 @@ import httpx
 
 from app.instruments.failures import MAX_DETAIL_CHARS, failure_of, in_words
 from app.instruments.inflate import Inflate
+from app.instruments.manners import REDIRECTS, USER_AGENT
 from app.instruments.origins import Origin
 from app.instruments.references import References
 from checks.contract import Failure, FailureKind, InstrumentFailure, Request
 from checks.target import escape_for
 
-USER_AGENT = "Greenlight/0.1 (readiness assessment)"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 STALE_S = 0.3  # in which a closed connection shows itself: a round trip, generously
 MAX_STALE = 5  # kept connections that may turn out closed, one after the other

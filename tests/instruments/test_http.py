@@ -9,7 +9,8 @@ import zlib
 import pytest
 
 from app.instruments.http import KEPT_BYTES, HttpProbe
-from app.instruments.wire import MAX_HEADER_CHARS, MAX_HEADERS, STALE_S, USER_AGENT
+from app.instruments.manners import USER_AGENT
+from app.instruments.wire import MAX_HEADER_CHARS, MAX_HEADERS, STALE_S
 from checks.contract import FailureKind, InstrumentFailure, Reply, Request, Target
 from tests.instruments.servers import Talk, Visit, free_port, scripted, wire_to
 

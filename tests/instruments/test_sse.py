@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.instruments.sse import BODY_START_CHARS, MAX_EVENT_CHARS, EventParser, SseReader, TooLargeError
+from app.instruments.events import MAX_EVENT_CHARS, EventParser, TooLargeError
+from app.instruments.sse import BODY_START_CHARS, SseReader
 from checks.contract import FailureKind, Request, Target
 from tests.instruments.servers import Visit, scripted, wire_to
 

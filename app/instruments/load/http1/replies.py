@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import NamedTuple
 
+from app.instruments.events import EventParser, TooLargeError
 from app.instruments.inflate import Inflate
 from app.instruments.load.http1.connection import MAX_REPLY_BYTES, RawHeaders, ReplyError
 from app.instruments.load.samples import Cached
-from app.instruments.sse import EventParser, TooLargeError
-from app.instruments.wire import REDIRECTS
+from app.instruments.manners import REDIRECTS
 from checks.contract import Failure, FailureKind
 from checks.target import Ask, Marker, Stream, at_path
 

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
+from app.instruments.manners import USER_AGENT
 from app.instruments.origins import DEFAULT_PORTS, Origin
 from app.instruments.references import References, names_in
-from app.instruments.wire import USER_AGENT
 from checks.contract import Call, InstrumentFailure, Request, Target
 from checks.target import escape_for
 
