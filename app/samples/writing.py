@@ -66,6 +66,7 @@ class SampleWriter:
         self.close()
         write_parquet(self._path, read_part(self._part), self._about | dict(about or {}))
         self._part.unlink()
+        pa.default_memory_pool().release_unused()  # what follows sums up, and needs its own
         return self._path
 
 
