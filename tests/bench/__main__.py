@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench import honesty, latency, memory, stall, streams, throughput
+from tests.bench import comparison, honesty, latency, memory, stall, streams, throughput
 from tests.bench.processes import ROOT, BenchError, Cores
 from tests.bench.rows import Row, row, screen, table, write
 from tests.bench.sizes import FULL, QUICK, Sizes
@@ -32,6 +32,7 @@ def measurements(sizes: Sizes, cores: Cores) -> dict[str, Callable[[], list[Row]
         "streams": lambda: streams.measure(sizes, cores),
         "memory": lambda: memory.measure(sizes, cores),
         "honesty": lambda: honesty.measure(sizes, cores),
+        "comparison": lambda: comparison.measure(sizes),
     }
 
 

@@ -20,6 +20,7 @@ class Sizes:
     stream_peer: bool
     samples: int
     honesty_s: float
+    pairs: int
 
 
 FULL = Sizes(
@@ -34,6 +35,7 @@ FULL = Sizes(
     stream_peer=True,
     samples=10_000_000,
     honesty_s=5,
+    pairs=400,
 )
 QUICK = Sizes(
     rounds=1,
@@ -47,4 +49,5 @@ QUICK = Sizes(
     stream_peer=False,
     samples=1_000_000,
     honesty_s=3,
+    pairs=5,
 )

@@ -31,6 +31,7 @@ TINY = replace(
     streams_s=1,
     samples=50_000,
     honesty_s=1,
+    pairs=2,
 )
 
 
