@@ -205,6 +205,11 @@ def memory_leak(sample: Client) -> bool:
 
 
 def errors_pile_up(sample: Client) -> bool:
+    return any(_errors_piled_up(sample) for _ in range(3))  # a stall of the machine is a pause, which mends
+
+
+def _errors_piled_up(sample: Client) -> bool:
+    time.sleep(0.6)
     sample.chat("a question known")
     mixed = [question for _ in range(110) for question in (new_question(), "a question known")]
     statuses = _at_once(sample, mixed, together=8)
