@@ -65,6 +65,11 @@ ABSENT: Mapping[str, tuple[str, str, str]] = {
     "transaction": ("No transaction is declared", "transaction", "`[transaction]` with its steps and states"),
     "health.liveness": ("No health route is declared", "health.liveness", "`[health] liveness`"),
     "health.metrics": ("No metrics route is declared", "health.metrics", "`[health] metrics`"),
+    "objectives.peak_per_s": (
+        "No peak is declared",
+        "objectives.peak_per_s",
+        "`[objectives] peak_per_s`, the arrivals a second of a busy moment,",
+    ),
     "health.requests": (
         "The service's count of requests is not declared",
         "health.requests",

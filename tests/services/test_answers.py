@@ -24,6 +24,8 @@ MISSING = {
     "cache.outage_fallback": "levers.cache",
     "error_recovery.upstream_hang": "levers.upstream",
     "error_recovery.compensation": "transaction",
+    "load_scenarios.counts_agree": "health.requests",
+    "load_scenarios.saturation": "objectives.peak_per_s",
 }
 ASSESSED = [
     pytest.param(check_id, marks=pytest.mark.matrix if check_id.startswith("load") else ())
