@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
@@ -51,6 +52,13 @@ class Course:
 
     async def follow(self, faults: asyncio.Future[None]) -> None:
         """Tick until the last request is over. Raises what ``faults`` is given."""
+        gc.freeze()  # what was there before the load is not looked through again and again amid it
+        try:
+            await self._follow(faults)
+        finally:
+            gc.unfreeze()
+
+    async def _follow(self, faults: asyncio.Future[None]) -> None:
         self._model.start()
         measuring = False
         now = perf_counter()

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from random import Random
 
-from app.instruments.load.http1.requests import RequestWriter
+from app.instruments.load.http1.requests import RequestWriter, Template
 from checks.contract import LoadPlan
 from checks.instruments import Prompts
 
@@ -22,7 +22,7 @@ class NextQuestion:
         self._templates = [writer.template(prompt) for prompt in plan.prompts]
         self._bounds = _bounds(len(self._templates), plan.zipf_exponent)
 
-    def __call__(self) -> bytes:
+    def __call__(self) -> Template:
         """The template of the next request."""
         if self._fresh_share and self._random() < self._fresh_share:
             return self._writer.template(self._fresh(1)[0])

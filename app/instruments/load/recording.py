@@ -25,6 +25,8 @@ class Recording:
         self._worker = worker
         clocks = {"started_unix_s": repr(self.started_unix_s), "started_monotonic_s": repr(measured_from)}
         self._writer = SampleWriter(path, {**about, **clocks})
+        # The first batch takes 30 ms, the others 3: it is an empty one, before the load begins.
+        self._writer.append(self.samples.take().batch(self.started_unix_s, worker))
 
     def flush(self) -> Taken:
         """Write what came since the last call, and return it."""
