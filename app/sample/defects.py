@@ -203,7 +203,7 @@ _ALL = (
     Defect(
         "slow_under_load",
         "Slow above twelve users",
-        "From the thirteenth user on every answer waits, 0.4 s for each user too many.",
+        "From the thirteenth user on every answer waits, 0.4 s for each user too many, 8 s at most.",
         ("load_scenarios.heavy", SATURATION),
         "load_scenarios",
     ),

@@ -19,6 +19,7 @@ CROWD = 12  # more users than the third load scenario has, fewer than the fourth
 CRASHING_CROWD = 45  # fewer users than the fifth load scenario has, more than arrive at a given rate
 SEEN_WITHIN_S = 0.4
 WAIT_PER_CALLER_S = 0.4
+LONGEST_WAIT_S = 8.0  # longer than callers wait, but the crowd is gone soon after they are
 
 
 def door(healthy: ASGIApp, defects: AbstractSet[str]) -> ASGIApp:
@@ -112,7 +113,7 @@ class SlowInCrowd(Crowd):
     """From the thirteenth caller on, everybody waits, the longer the bigger the crowd is."""
 
     async def _refused(self, spot: Spot, _scope: Scope, _receive: Receive, _send: Send) -> bool:
-        await asyncio.sleep(max(0, spot.crowd - CROWD) * WAIT_PER_CALLER_S)
+        await asyncio.sleep(min(max(0, spot.crowd - CROWD) * WAIT_PER_CALLER_S, LONGEST_WAIT_S))
         return False
 
 
