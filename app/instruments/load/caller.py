@@ -41,12 +41,12 @@ class Caller:
 
     __slots__ = (
         "_after",
+        "_asked_at",
         "_connection",
         "_intended_at",
         "_number",
         "_reader",
         "_request",
-        "_sent_at",
         "_shared",
         "name",
     )
@@ -65,17 +65,17 @@ class Caller:
         self._reader = reader
         self._after = after
         self._connection: Connection | None = None
-        self._intended_at = self._sent_at = 0.0
+        self._intended_at = self._asked_at = 0.0
         self._request = b""
 
-    def ask(self, request: bytes, intended_at: float, now: float) -> None:
-        """Send ``request`` now; its latency counts from ``intended_at``. One request at a time."""
-        self._intended_at, self._sent_at = intended_at, now
+    def ask(self, request: bytes, now: float, intended_at: float = 0.0) -> None:
+        """Send ``request`` now, one at a time. Its latency counts from ``intended_at``, or 0.0: the send."""
+        self._intended_at = intended_at
         connection = self._connection
         if connection is not None and connection.open:
-            connection.send(request, now + self._shared.timeout_s)
+            connection.send(request, now, self._shared.timeout_s)
         else:
-            self._request = request
+            self._asked_at, self._request = now, request
             self._shared.spawn(self._connect)
 
     def expire(self, now: float) -> None:
@@ -99,7 +99,7 @@ class Caller:
             self._keep(failure, Cached.NOT_JUDGED)
             self._after(self, failure)
         else:
-            self._connection.send(self._request, self._sent_at + self._shared.timeout_s)
+            self._connection.send(self._request, self._asked_at, self._shared.timeout_s)
 
     def _new_connection(self) -> Connection:
         return Connection(self._reader, self._ended)
@@ -120,7 +120,9 @@ class Caller:
             self._shared.fault(error)
 
     def _keep(self, failure: Failure | None, cached: Cached) -> None:
-        shared, connection, reader, start = self._shared, self._connection, self._reader, self._intended_at
+        shared, connection, reader = self._shared, self._connection, self._reader
+        sent_at = self._asked_at if connection is None else connection.sent_at
+        start = self._intended_at or sent_at
         measured = start >= shared.measured_from
         samples = shared.samples if measured else shared.warmup
         status = received_bytes = 0
@@ -143,7 +145,7 @@ class Caller:
             first_event_ms = first_token_ms = first_answer_ms = NOTHING
         samples.add(
             start - shared.measured_from,
-            (self._sent_at - start) * 1000,
+            (sent_at - start) * 1000,
             ((ended_at or perf_counter()) - start) * 1000,
             first_byte_ms,
             first_event_ms,

@@ -124,14 +124,13 @@ class ClosedModel(Model):
         request = self._fill(self._question(), caller.name)
         now = perf_counter()
         self._asking += 1
-        caller.ask(request, now, now)
+        caller.ask(request, now)
 
     def _after(self, caller: Caller, failure: Failure | None) -> None:
         if self._stopped:
             self._asking -= 1
         elif failure is None and not self._thinks_s:
-            now = perf_counter()
-            caller.ask(self._fill(self._question(), caller.name), now, now)
+            caller.ask(self._fill(self._question(), caller.name), perf_counter())
         else:
             self._asking -= 1
             self._pause(caller, failure)
@@ -232,7 +231,7 @@ class OpenModel(Model):
             return
         self.offered += 1
         self._sent += intended_at >= self._measured_from
-        caller.ask(self._fill(self._question(), caller.name), intended_at, now)
+        caller.ask(self._fill(self._question(), caller.name), now, intended_at)
 
     def _drop(self, intended_at: float) -> None:
         self.offered += 1

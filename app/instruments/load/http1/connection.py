@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from app.instruments.load.http1.head import Head
+from app.instruments.load.http1.plain import TimedProtocol
 from checks.contract import Failure, FailureKind
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -30,7 +31,12 @@ class ReplyError(Exception):
 
 
 class BodyReader(Protocol):
-    """Takes a body as it comes, and knows when one says of itself that it is complete (streams)."""
+    """Takes a body as it comes, and knows when one says of itself that it is complete (streams).
+
+    ``came_at`` is when what is fed next came, as ``perf_counter``.
+    """
+
+    came_at: float
 
     @property
     def feed(self) -> Callable[[bytes], object]:
@@ -44,12 +50,13 @@ class BodyReader(Protocol):
         """Forget the last reply; ``headers`` will be filled before the body comes."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(TimedProtocol):
     """One exchange at a time. ``on_end`` is called when it is over; the fields then say how it went.
 
     ``on_end`` gets None, or the fault of this program that ended it. Times are of ``perf_counter``;
-    ``first_byte_at`` is 0.0 when nothing came. This is the path that every request of a load takes: nothing
-    here creates a task or a future, and of what the parser calls back only one is a method of this class.
+    ``sent_at`` is when the request was sent, ``first_byte_at`` is 0.0 when nothing came. This is the path
+    that every request of a load takes: nothing here creates a task or a future, and of what the parser calls
+    back only one is a method of this class.
     """
 
     __slots__ = (
@@ -77,6 +84,7 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(self, reader: BodyReader, on_end: Callable[[Exception | None], None]) -> None:
+        super().__init__()
         self.open = False
         self.deadline = 0.0
         self.status = 0
@@ -95,12 +103,16 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._feed = self._parser.feed_data
 
-    def send(self, request: bytes, deadline: float) -> None:
-        """Send ``request``; ``on_end`` is called when the reply is complete or has failed."""
+    def send(self, request: bytes, now: float, timeout_s: float) -> None:
+        """Send ``request``; ``on_end`` is called when the reply is complete or has failed.
+
+        ``now`` is when it is sent, or when its connection began to be opened.
+        """
         self._head_pieces.clear()
         self.headers.fields = None
         self._reader.begin(self.headers)
-        self.deadline = deadline
+        self.sent_at = now
+        self.deadline = now + timeout_s
         self.status = self.received_bytes = 0
         self.first_byte_at = 0.0
         self.failure = None
@@ -141,12 +153,12 @@ class Connection(asyncio.Protocol):
         self._write = self._transport.write
         self.open = True
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes, came_at: float = 0.0) -> None:
         """Parse what came, and end the exchange where it is complete, broken or too large."""
         if not self._waiting:
             self.close()  # bytes that nobody asked for: the next reply could not be told from them
             return
-        now = perf_counter()
+        now = self._reader.came_at = came_at or perf_counter()
         if not self.received_bytes:
             self.first_byte_at = now
         self.received_bytes += len(data)

@@ -9,11 +9,11 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
-from app.instruments.load.http1.plain import AVAILABLE, PlainSockets
+from app.instruments.load.http1.plain import AVAILABLE, PlainSockets, TimedProtocol
 from app.instruments.origins import Origin
 from checks.contract import Failure, FailureKind, InstrumentFailure
 
-P = TypeVar("P", bound=asyncio.Protocol)
+P = TypeVar("P", bound=TimedProtocol)
 OWN_LIMITS = {
     errno.EMFILE: "open files (raise it with `ulimit -n`)",
     errno.ENFILE: "open files",

@@ -6,7 +6,6 @@ import json
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Sequence
-from time import perf_counter
 from typing import NamedTuple
 
 from app.instruments.events import EventParser, TooLargeError
@@ -45,8 +44,10 @@ class Times:
     ``chunk_times``      every event with text; more than ``tokens`` may say, or fewer
     ``tokens``           what the stream itself states, else the number of events with text
 
-    An answer that is no stream has none of them.
+    An answer that is no stream has none of them. ``came_at`` is when the piece that is fed next was read.
     """
+
+    came_at = 0.0
 
     first_event_at = 0.0
     first_token_at = 0.0
@@ -100,7 +101,7 @@ class AnswerReader(Times):
 class StreamReader(Times):
     """Reads event streams as they come, and notes when.
 
-    Events that come in one piece came at the same time: the clock is read once a piece, before it is parsed.
+    Events that come in one piece came at the same time, that of the read.
     White space before the first visible character is no text; after that it is.
     """
 
@@ -129,7 +130,7 @@ class StreamReader(Times):
 
     def feed(self, piece: bytes) -> None:
         """Take a piece of the body. Raises ReplyError for a bound that is passed and a broken encoding."""
-        now = perf_counter()
+        now = self.came_at
         if not self._decoded_bytes and self._inflate is None:
             self._inflate = _inflater(self._headers)
         if self._inflate is None:

@@ -56,7 +56,7 @@ async def outcome(reader, pieces):
     ended = []
     connection = Connection(reader, ended.append)
     connection.connection_made(Sink())
-    connection.send(b"GET / HTTP/1.1\r\n\r\n", deadline=1e18)
+    connection.send(b"GET / HTTP/1.1\r\n\r\n", now=0.0, timeout_s=1e18)
     for piece in pieces:
         if not ended:
             connection.data_received(piece)
@@ -80,7 +80,7 @@ def test_a_connection_that_is_lost_before_the_request_is_a_reset_at_once(how):
     else:
         connection.connection_lost(ConnectionResetError() if how == "reset" else None)
     assert ended == []
-    connection.send(b"GET / HTTP/1.1\r\n\r\n", deadline=1e18)
+    connection.send(b"GET / HTTP/1.1\r\n\r\n", now=0.0, timeout_s=1e18)
     assert ended == [None]
     assert connection.failure.kind == "reset"
     assert "before the request was sent" in connection.failure.detail
@@ -111,7 +111,7 @@ def test_no_bytes_raise(data):
         ended = []
         connection = Connection(AnswerReader(Ask.model_validate(ASK)), ended.append)
         connection.connection_made(Sink())
-        connection.send(b"", deadline=1e18)
+        connection.send(b"", now=0.0, timeout_s=1e18)
         if data:
             connection.data_received(data)
         if not ended:

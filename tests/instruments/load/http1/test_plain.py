@@ -7,13 +7,14 @@ import os
 import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 import uvloop
 
 from app.instruments.load.http1 import endpoint
 from app.instruments.load.http1.endpoint import Endpoint
-from app.instruments.load.http1.plain import AVAILABLE, READ_BYTES, PlainSockets
+from app.instruments.load.http1.plain import AVAILABLE, READ_BYTES, PlainSockets, TimedProtocol
 from app.instruments.origins import Origin
 from tests.instruments.load.loads import a_target, answers, load
 from tests.instruments.servers import scripted
@@ -22,10 +23,11 @@ pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this system has no epoll;
 WAIT_S = 20
 
 
-class Ear(asyncio.Protocol):
+class Ear(TimedProtocol):
     """Notes what it is told. ``on_data`` is called with each piece."""
 
     def __init__(self, on_data=lambda ear: None):
+        super().__init__()
         self.made = self.data = b""
         self.lost = []
         self.over = asyncio.get_running_loop().create_future()
@@ -34,8 +36,9 @@ class Ear(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport = transport
 
-    def data_received(self, data):
+    def data_received(self, data, came_at=0.0):
         self.data += data
+        self.came_at = came_at
         self.on_data(self)
 
     def connection_lost(self, exc):
@@ -86,6 +89,32 @@ def test_what_is_written_arrives_and_what_comes_back_is_received(family, host):
         socket.socket(family).bind((host, 0))
     except OSError:
         pytest.skip("this machine has no such address")
+    uvloop.run(main())
+
+
+def test_a_round_reads_all_that_came_then_lets_it_be_used_then_sends_and_each_step_has_its_own_time():
+    async def main():
+        used_at, asked = [], []
+
+        def ask_again(ear):
+            used_at.append(perf_counter())
+            ear.transport.write(b"again")
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            sockets = PlainSockets()
+            ears = [await sockets.connect(lambda: Ear(ask_again), *server.getsockname()) for _ in range(20)]
+            asked += [server.accept()[0] for _ in ears]
+            for there in asked:
+                there.sendall(b"x")
+            await eventually(lambda: len(used_at) == 20)
+            came_at, sent_at = [ear.came_at for ear in ears], [ear.sent_at for ear in ears]
+            assert max(came_at) <= min(used_at) < max(used_at) <= min(sent_at)
+            assert len(set(came_at)) == len(set(sent_at)) == 20
+            assert [there.recv(10) for there in asked] == [b"again"] * 20
+            sockets.close()
+        for there in asked:
+            there.close()
+
     uvloop.run(main())
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.instruments.load.http1 import replies
 from app.instruments.load.http1.replies import MAX_STATED_TOKENS, AnswerReader, StreamReader
 from checks.target import Ask, Stream
 
@@ -33,14 +31,13 @@ def event(data, name=""):
 
 
 @pytest.fixture
-def read(monkeypatch):
+def read():
     """``read(*pieces)`` feeds each piece a second after the one before, the first at second 1."""
 
     def feed(*pieces, stream=CHAT):
-        seconds = count(1)
-        monkeypatch.setattr(replies, "perf_counter", lambda: float(next(seconds)))
         reader = StreamReader(Stream.model_validate(stream))
-        for piece in pieces:
+        for second, piece in enumerate(pieces, start=1):
+            reader.came_at = float(second)
             reader.feed(piece)
         return reader
 
@@ -137,6 +134,7 @@ def test_a_compressed_stream_has_the_times_of_its_pieces(read):
     reader = StreamReader(Stream.model_validate(CHAT))
     reader.begin({b"Content-Encoding": b"gzip"})
     for place in range(len(squeezed)):
+        reader.came_at = float(1 + place)
         reader.feed(squeezed[place : place + 1])
     assert 0 < reader.first_event_at <= reader.first_token_at <= reader.ended_at
     assert len(reader.chunk_times) == 1
@@ -193,6 +191,7 @@ def test_an_event_means_what_the_target_file_says_it_means(declared, name, data)
     stream = Stream.model_validate(declared)
     data = data.replace("\n", " ")
     reader = StreamReader(stream)
+    reader.came_at = 1.0
     reader.feed(f"event: {name}\ndata: {data}\n\n".encode())
     assert bool(reader.ended_at) == stream.ends(name, data)
     assert bool(reader.first_answer_at) == bool(stream.text(name, data).strip())
