@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import typer
@@ -28,6 +29,8 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(faults.app, name="faults")
 
 if __name__ == "__main__":
+    # Before Arrow is loaded, which reads it then: its own allocator keeps some 20 MB of what a load frees.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # without UTF-8 icons are lost; each has a word beside it

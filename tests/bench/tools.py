@@ -188,8 +188,9 @@ class Locust(Tool):
 
 
 def start_ours(given: dict[str, Any], core: int) -> Program:
-    """Start ours.py with its argument."""
-    return Program([sys.executable, "-m", "tests.bench.ours", json.dumps(given)], core)
+    """Start ours.py with its argument, and with what the command line sets for itself (app/__main__.py)."""
+    as_users_have_it = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    return Program([sys.executable, "-m", "tests.bench.ours", json.dumps(given)], core, as_users_have_it)
 
 
 def _not_installed(program: str) -> str:
