@@ -176,6 +176,21 @@ def _parts(path: str) -> tuple[str, ...]:
     return tuple(path.split(".")) if path else ()
 
 
+class Count(Table):
+    """Where a running count is read: a JSON value (``json``) or a Prometheus ``metric`` at ``url``."""
+
+    url: Place
+    headers: Headers = {}
+    json_path: str | None = Field(default=None, alias="json")
+    metric: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Count:
+        if (self.json_path is None) == (self.metric is None):
+            raise ValueError("needs exactly one of `json` and `metric`")
+        return self
+
+
 class Ask(Call):
     """``[ask]``: the business request, and how its reply is read."""
 
@@ -190,7 +205,8 @@ class Stream(Call):
     ``token`` is a path into an event's JSON data ("" or absent: the data is the text itself), ``reasoning``
     one to text that comes before the answer, ``token_count`` one to the number of tokens of the whole answer.
     The stream ends with an event named ``end_event``, or whose data is ``end_data``, or at a JSON path that
-    is there.
+    is there. ``open`` is a gauge of the streams that are open just now: the service's own, or better the
+    number of calls under way at the paid upstream.
     """
 
     token: str | None = None
@@ -200,6 +216,7 @@ class Stream(Call):
     end_data: str | None = None
     end_json: str | None = None
     cached: Marker | None = None
+    open: Count | None = None
 
     def render(self, **values: str) -> Request:
         """Fill the template and ask for an event stream."""
@@ -290,21 +307,6 @@ class Redis(Table):
 
     url: str
     key_prefix: str = ""
-
-
-class Count(Table):
-    """Where a running count is read: a JSON value (``json``) or a Prometheus ``metric`` at ``url``."""
-
-    url: Place
-    headers: Headers = {}
-    json_path: str | None = Field(default=None, alias="json")
-    metric: str | None = None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Count:
-        if (self.json_path is None) == (self.metric is None):
-            raise ValueError("needs exactly one of `json` and `metric`")
-        return self
 
 
 class Upstream(Table):

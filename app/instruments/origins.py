@@ -66,6 +66,8 @@ def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
             yield place, target.health.headers.values()
     if target.upstream is not None:
         yield target.upstream.calls.url, target.upstream.calls.headers.values()
+    if target.stream is not None and target.stream.open is not None:
+        yield target.stream.open.url, target.stream.open.headers.values()
     for probe in target.transaction.state if target.transaction else ():
         yield probe.url, probe.headers.values()
 

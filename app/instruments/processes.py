@@ -58,6 +58,16 @@ class HostProcesses:
                     self._may_ask(Origin("http", "127.0.0.1", port))
         return list(others.values())
 
+    def holds_connection(self, port: int, peer_port: int) -> bool | None:
+        """Whether one of those that ``listening`` saw on ``port`` has a socket whose peer is ``peer_port``.
+
+        A connection that the peer closed counts until the service closes its end too (CLOSE_WAIT).
+        """
+        serving = [fact.pid for fact in self._seen or self._all() if port in fact.ports]
+        if not serving:
+            return None
+        return any(_has_peer(pid, port, peer_port) for pid in serving)
+
     def _all(self) -> list[ProcessFact]:
         if not self._here:
             return []
@@ -84,6 +94,14 @@ class HostProcesses:
             return None
         shown = SECRET_ARGUMENT.sub(r"\1\2***", self._references.hide(command))
         return replace(fact, root_pid=root, command=shown[:MAX_COMMAND_CHARS])
+
+
+def _has_peer(pid: int, port: int, peer_port: int) -> bool:
+    try:
+        found = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:  # it ended, and its connections with it
+        return False
+    return any(each.laddr.port == port and each.raddr and each.raddr.port == peer_port for each in found)
 
 
 def _root(process: psutil.Process, ports: dict[int, set[int]]) -> int:

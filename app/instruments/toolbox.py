@@ -285,7 +285,8 @@ class Toolbox:
 
 
 def _sse(target: Target, wire: Wire) -> SseReader:
-    return SseReader(wire, target.stream.ends if target.stream else None)
+    stream = target.stream
+    return SseReader(wire, stream.ends, stream.open) if stream else SseReader(wire)
 
 
 def _metrics(target: Target, wire: Wire) -> MetricsPage:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
+from app.instruments.counts import read_count
 from app.instruments.http import HttpProbe
-from app.instruments.metrics import UnreadablePageError, metric_sum
-from checks.contract import InstrumentFailure, Reply, Request, Target, at_path
-
-TIMEOUT_S = 5.0
+from checks.contract import InstrumentFailure, Target
 
 
 class UpstreamMeter:
@@ -25,24 +21,4 @@ class UpstreamMeter:
                 "No upstream meter is declared. Add `[upstream] calls` to the target file.",
                 missing="upstream.calls",
             )
-        count = self._declared.calls
-        reply = await self._http.send(Request("GET", count.url, count.headers), timeout_s=TIMEOUT_S)
-        if reply.failure is not None or reply.status != 200:
-            why = reply.failure.detail if reply.failure else f"status {reply.status}"
-            raise InstrumentFailure(f"The upstream meter {count.url} cannot be read: {why}.")
-        value = (
-            _metric(reply, count.metric) if count.metric else at_path(reply.document(), count.json_path or "")
-        )
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            place = f"metric {count.metric}" if count.metric else f"number at `{count.json_path}`"
-            raise InstrumentFailure(
-                f"The upstream meter {count.url} shows no {place}.", missing="upstream.calls"
-            )
-        return float(value)
-
-
-def _metric(reply: Reply, metric: str) -> float | None:
-    try:
-        return metric_sum(reply, metric)
-    except UnreadablePageError as error:
-        raise InstrumentFailure(f"The upstream meter is {error}.") from error
+        return await read_count(self._http, self._declared.calls, "The upstream meter", "upstream.calls")

@@ -50,13 +50,17 @@ class NoReply(Exception):  # noqa: N818 - it carries a fact about the service, i
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A reply whose body is still to be read. ``failure`` is set for a redirect that was not followed."""
+    """A reply whose body is still to be read. ``failure`` is set for a redirect that was not followed.
+
+    ``port`` is our end of its connection, by which the service's end can be told from others.
+    """
 
     url: str
     status: int
     headers: Mapping[str, str]
     pieces: AsyncIterator[bytes]
     failure: Failure | None = None
+    port: int | None = None
 
 
 class Wire:
@@ -157,6 +161,7 @@ class Wire:
             headers,
             _pieces(response, headers.get("content-encoding", "")),
             self._hidden(failure) if failure else None,
+            _own_port(response),
         )
 
     def _hidden(self, failure: Failure) -> Failure:
@@ -256,6 +261,12 @@ def _filled_body(request: Request, fill: Callable[..., str]) -> bytes:
 
 def _as_latin_1(escape: Callable[[str], str]) -> Callable[[str], str]:
     return lambda value: escape(value).encode().decode("latin-1")
+
+
+def _own_port(response: httpx.Response) -> int | None:
+    stream = response.extensions.get("network_stream")
+    address = stream.get_extra_info("client_addr") if stream is not None else None
+    return int(address[1]) if isinstance(address, tuple) and len(address) > 1 else None
 
 
 async def _pieces(response: httpx.Response, encoding: str) -> AsyncIterator[bytes]:
