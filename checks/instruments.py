@@ -88,6 +88,75 @@ class Http(Protocol):
         """Send and return the reply. Never raises for what the service does."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyPlan:
+    """How a body is sent. ``before``, then ``filler`` up to ``filler_bytes``, stand before the request's own.
+
+    ``chunked`` announces no length. After so many bytes of a body each of ``pauses`` waits so many s for a
+    reply. After ``stop_after`` bytes nothing more is sent, though the whole length was announced.
+    """
+
+    before: bytes = b""
+    filler: bytes = b" "
+    filler_bytes: int = 0
+    chunked: bool = False
+    pauses: tuple[tuple[int, float], ...] = ()
+    stop_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BodyReply:
+    """What a body got. ``sent_bytes`` of it had left when the reply came, ``whole`` if that was all of it.
+
+    ``failure`` of kind RESET also stands for a connection that was closed without a reply.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    sent_bytes: int = 0
+    whole: bool = False
+    elapsed_ms: float = 0.0
+    failure: Failure | None = None
+
+
+class Bodies(Protocol):
+    """Sends bodies that no HTTP client would send, each over a connection of its own."""
+
+    async def send(self, request: Request, plan: BodyPlan, *, timeout_s: float = 10.0) -> BodyReply:
+        """Send until the service replies, closes, or ``timeout_s`` is over; after a reply nothing more goes.
+
+        Never raises for what the service does.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What handshakes with the target show. ``problem`` says why there was none at all.
+
+    ``distrust`` is why this machine does not trust the certificate, "" where it does, whatever its name;
+    ``days_left`` and ``life_days`` are of its validity. ``old_versions`` were agreed to though nobody should;
+    ``untried`` could not be offered by this machine.
+    """
+
+    problem: str = ""
+    version: str = ""
+    distrust: str = ""
+    name_matches: bool | None = None
+    names: tuple[str, ...] = ()
+    days_left: float | None = None
+    life_days: float | None = None
+    old_versions: tuple[str, ...] = ()
+    untried: tuple[str, ...] = ()
+
+
+class Tls(Protocol):
+    """Shakes hands with the target's port."""
+
+    async def look(self) -> TlsFacts:
+        """The facts now. Never raises for what the service does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One server-sent event and when its last byte came, from the start of the request."""
@@ -213,13 +282,65 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RedisCounters:
-    """Counters of a Redis at one moment. ``lookups`` counts data commands, not PING, INFO, AUTH and such."""
+    """Counters of a Redis at one moment. ``data_commands`` leaves out PING, INFO, AUTH and such.
+
+    ``sees_all`` is False for a node of a cluster and for a replica: what a service sends may go elsewhere,
+    so that their silence proves nothing.
+    """
 
     run_id: str
     uptime_s: int
     keyspace_hits: int
     keyspace_misses: int
     data_commands: int
+    sees_all: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RedisState:
+    """What a Redis says of its memory at one moment, and counts since its start (``run_id``).
+
+    ``used_bytes`` is what counts against ``max_bytes`` (0: no limit), ``host_bytes`` the memory of its host
+    (0: not said). A ``replica`` leaves evicting to its primary. ``sets`` are commands that store a value.
+    """
+
+    run_id: str
+    replica: bool
+    used_bytes: int
+    max_bytes: int
+    host_bytes: int
+    policy: str
+    evicted: int
+    sets: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeySample:
+    """Keys of the declared database and prefix: digest of the name -> seconds to live, None without end.
+
+    ``complete``: these are all of them.
+    """
+
+    seconds: Mapping[str, int | None]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlowCommand:
+    """An entry of the slow log: its number, which only grows, and the command without its arguments."""
+
+    number: int
+    took_ms: float
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlowLog:
+    """The newest entries, newest first. ``from_ms``: what takes longer is logged; negative: nothing is."""
+
+    commands: tuple[SlowCommand, ...]
+    from_ms: float | None
 
 
 class Redis(Protocol):
@@ -228,8 +349,20 @@ class Redis(Protocol):
     async def ping_ms(self, count: int) -> list[float]:
         """Round trips of PING, each on a fresh connection, in ms."""
 
+    async def get_ms(self, count: int) -> list[float]:
+        """Round trips of GET on one warm connection in ms, for a key that is not there; at least one."""
+
     async def counters(self) -> RedisCounters:
-        """The counters now, without the effect of this instrument's own commands."""
+        """The counters now; reading them does not move them."""
+
+    async def state(self) -> RedisState:
+        """Memory, its limit, and the counters that go with it."""
+
+    async def keys(self) -> KeySample:
+        """A sample of the keys, by SCAN, with their time to live: at least 500 or all, in bounded time."""
+
+    async def slow_log(self) -> SlowLog:
+        """The slow log's newest entries."""
 
 
 class Upstream(Protocol):
@@ -380,6 +513,8 @@ class Instruments(Protocol):
     metrics: Metrics
     memory: Memory
     faults: Faults
+    bodies: Bodies
+    tls: Tls
     statistics: Statistics
 
     def say(self, text: str) -> None:

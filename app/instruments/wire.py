@@ -83,7 +83,7 @@ class Wire:
         self.references = references
         self._may_change = may_change
         self._transport: httpx.AsyncHTTPTransport | None = None
-        _tls()  # made here, or the first probe would be timed with it
+        trusted_tls()  # made here, or the first probe would be timed with it
 
     def also_at(self, origin: Origin) -> None:
         """Let requests go to ``origin`` too; no secret is ever sent there unless it was declared."""
@@ -105,7 +105,7 @@ class Wire:
         The caller sets the deadline. Raises NoReply for what the service does, and InstrumentFailure for a
         request that may not be sent, or cannot be.
         """
-        outgoing = self._prepared(request)
+        outgoing = self.prepared(request)
         async with AsyncExitStack() as stack:
             try:
                 transport = self._kept() if not fresh_connection else _transport()
@@ -123,7 +123,8 @@ class Wire:
             self._transport = _transport()
         return self._transport
 
-    def _prepared(self, request: Request) -> httpx.Request:
+    def prepared(self, request: Request) -> httpx.Request:
+        """``request`` as it goes out, its secrets filled in. Raises InstrumentFailure where it may not."""
         url = request.url
         if not url.startswith(("http://", "https://")):
             url = f"{self._base.rstrip('/')}/{url.lstrip('/')}"
@@ -172,13 +173,14 @@ _FAULTS = (httpx.HTTPError, httpx.InvalidURL, zlib.error, OSError, UnicodeError)
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def trusted_tls() -> ssl.SSLContext:
+    """How probes speak TLS: whom this project trusts, and no setting of the environment."""
     return httpx.create_ssl_context(trust_env=False)  # reading the certificates takes longer than a probe
 
 
 def _transport() -> httpx.AsyncHTTPTransport:
     limits = httpx.Limits(keepalive_expiry=KEEP_IDLE_S)
-    return httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits)
+    return httpx.AsyncHTTPTransport(verify=trusted_tls(), trust_env=False, limits=limits)
 
 
 async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
