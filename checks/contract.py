@@ -33,6 +33,8 @@ from checks.instruments import (
     RedisState,
     Reply,
     Scrape,
+    SlowCommand,
+    SlowLog,
     StreamReply,
     TlsFacts,
 )
