@@ -256,6 +256,46 @@ class RequestCounter(Table):
     labels: dict[str, str] = {}
 
 
+class Protected(Call):
+    """``[[auth.protected]]``: a route that needs a credential; the method is GET unless stated.
+
+    What changes something is never sent with a valid credential, so its ``body`` may be a good one.
+    """
+
+    method: Method = "GET"
+
+
+def _by_reference(credential: str) -> str:
+    if not REFERENCE.search(credential):
+        raise ValueError("holds a credential as it stands; write ${ENV_NAME} for it and set that variable")
+    return credential
+
+
+Credential = Annotated[str, AfterValidator(_by_reference)]
+
+
+class Auth(Table):
+    """``[auth]``: the ``header`` by which callers show who they are, and what stands in it.
+
+    ``valid`` and ``other`` are credentials of two users, ``expired`` one that has run out or was revoked,
+    ``wrong`` one that never was (made up where it is left out). ``spared`` is one that the rate limit spares:
+    load is sent with it. Each is the whole value of the header: ``Bearer ${SHOP_TOKEN}``.
+    """
+
+    header: str = Field(default="Authorization", pattern=HEADER_NAME.pattern)
+    valid: Credential | None = None
+    other: Credential | None = None
+    expired: Credential | None = None
+    wrong: str | None = None
+    spared: Credential | None = None
+    protected: tuple[Protected, ...] = Field(default=(), max_length=20)
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """All that are declared."""
+        return tuple(filter(None, (self.valid, self.other, self.expired, self.wrong, self.spared)))
+
+
 class Health(Table):
     """``[health]``: health, readiness and metrics routes, and where an instance or build id is."""
 
@@ -284,6 +324,18 @@ class Prompts(Table):
     )
 
 
+class RateLimit(Table):
+    """``[objectives.rate_limit]``: what one user, or one address, may send: ``burst``, then ``per_s``.
+
+    ``path`` is a cheap GET route under that limit; without one the business question is asked.
+    """
+
+    per_s: float = Field(gt=0, le=10_000)
+    burst: int = Field(ge=1, le=10_000)
+    per: Literal["user", "address"] = "user"
+    path: Place | None = None
+
+
 class Objectives(Table):
     """``[objectives]``: the team's own limits. Each wins over the rubric's limit of the same meaning."""
 
@@ -300,6 +352,7 @@ class Objectives(Table):
     peak_per_s: float | None = Field(default=None, gt=0, le=10_000)
     memory_bytes: float | None = Field(default=None, gt=0)
     recovery_s: float | None = Field(default=None, gt=0)
+    rate_limit: RateLimit | None = None
 
 
 class Redis(Table):
@@ -316,11 +369,12 @@ class Upstream(Table):
 
 
 class Cost(Table):
-    """``[cost]``: what a paid call costs, to project a saving to a month."""
+    """``[cost]``: what a paid call costs, to project a month, and what a month may cost."""
 
     price_per_call_usd: float = Field(gt=0)
     calls_per_question: float = Field(default=1, gt=0)
     questions_per_day: float = Field(gt=0)
+    budget_per_month_usd: float | None = Field(default=None, gt=0)
 
 
 Way = Literal["refuse", "hang", "errors", "slow", "reset"]
@@ -410,6 +464,7 @@ class Target(Table):
     allow_faults: bool = False
     ask: Ask | None = None
     stream: Stream | None = None
+    auth: Auth | None = None
     health: Health = Health()
     prompts: Prompts = Prompts()
     objectives: Objectives = Objectives()

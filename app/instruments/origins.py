@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from app.instruments.references import names_in
 from checks.contract import Call, InstrumentFailure, Target
+from checks.target import Auth
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -64,12 +65,25 @@ def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
     for place in (target.health.liveness, target.health.readiness, target.health.metrics):
         if place is not None:
             yield place, target.health.headers.values()
+    if target.auth is not None:
+        yield from _with_credentials(target, target.auth)
     if target.upstream is not None:
         yield target.upstream.calls.url, target.upstream.calls.headers.values()
     if target.stream is not None and target.stream.open is not None:
         yield target.stream.open.url, target.stream.open.headers.values()
     for probe in target.transaction.state if target.transaction else ():
         yield probe.url, probe.headers.values()
+
+
+def _with_credentials(target: Target, auth: Auth) -> Iterator[tuple[str, Iterable[str]]]:
+    limit = target.objectives.rate_limit
+    places = [call.path for call in (target.ask, target.stream) if call is not None]
+    if limit is not None and limit.path is not None:
+        places.append(limit.path)
+    for place in places:
+        yield place, auth.credentials
+    for call in auth.protected:
+        yield call.path, (*_texts(call), *auth.credentials)
 
 
 def _texts(call: Call) -> Iterator[str]:

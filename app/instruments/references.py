@@ -24,6 +24,12 @@ class References:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._resolved: dict[str, str] = {}
+        self._made_of: dict[str, str] = {}
+
+    def made(self, name: str, value: str, *, of: str) -> None:
+        """Let ``${name}`` stand for ``value``, which was made from the secret ``of`` and may go where it may."""
+        self._environment = {**self._environment, name: value}
+        self._made_of[name] = of
 
     def resolve(
         self, text: str, names: frozenset[str] | None = None, escape: Callable[[str], str] = str
@@ -37,7 +43,7 @@ class References:
 
         def value_of(match: re.Match[str]) -> str:
             name = match[1]
-            if names is not None and name not in names:
+            if names is not None and self._made_of.get(name, name) not in names:
                 return match[0]
             if name not in self._environment:
                 raise InstrumentFailure(
