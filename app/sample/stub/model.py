@@ -45,16 +45,27 @@ class Pace:
 COMPLETE = Pace(median_ms=300, sigma=0.35, cap_ms=1_200)
 FIRST_TOKEN = Pace(median_ms=130, sigma=0.25, cap_ms=400)
 TOKEN_GAP_S = 0.018
+LONG_POINTS = 110  # some 1,400 tokens, which take 25 s
 
 
 def answer(prompt: str) -> str:
-    """The answer to ``prompt``: always the same for the same prompt, another for another."""
+    """The answer to ``prompt``: always the same for the same prompt, another for another.
+
+    As a real one it does what it is told: quotes what stands in quotation marks, puts one point on a line,
+    and answers at great length.
+    """
     digest = hashlib.sha256(prompt.encode()).digest()
     words = sorted(set(re.findall(r"\w{4,24}", prompt.lower())), key=len, reverse=True)[:3]
     first, second = digest[1] % len(FACTS), (digest[1] + 1 + digest[2] % (len(FACTS) - 1)) % len(FACTS)
     topic = ", ".join(words) or "your question"
     opening = OPENINGS[digest[0] % len(OPENINGS)]
-    return f"{opening} {topic}: {FACTS[first]} Also, {FACTS[second]} Your reference is {digest[3:7].hex()}."
+    quoted = re.search(r'"([^"\n]{1,80})"', prompt)
+    points = [f"{quoted[1]}:"] if quoted else []
+    points += [f"{opening} {topic}: {FACTS[first]}", f"Also, {FACTS[second]}"]
+    if "at great length" in prompt:
+        points += [f"Note {number}: {FACTS[number % len(FACTS)]}" for number in range(1, LONG_POINTS)]
+    points.append(f"Your reference is {digest[3:7].hex()}.")
+    return ("\n" if "one point a line" in prompt else " ").join(points)
 
 
 @dataclass
@@ -64,6 +75,7 @@ class Model:
     seed: int
     speed: float = 1.0  # how many times faster than a real one
     calls: int = 0
+    streams_open: int = 0
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,18 +92,27 @@ class Model:
         return JSONResponse({"model": NAME, "text": text})
 
     async def _tokens(self, text: str) -> AsyncIterator[str]:
-        await self._take(FIRST_TOKEN.draw_s(self.random))
-        for token in re.findall(r"\S+\s*", text):
-            yield f"data: {json.dumps({'text': token})}\n\n"
-            await self._take(TOKEN_GAP_S)
-        yield "data: [DONE]\n\n"
+        self.streams_open += 1
+        try:
+            await self._take(FIRST_TOKEN.draw_s(self.random))
+            for token in re.findall(r"\S+\s*", text):
+                yield f"data: {json.dumps({'text': token})}\n\n"
+                await self._take(TOKEN_GAP_S)
+            yield "data: [DONE]\n\n"
+        finally:  # who leaves ends the work
+            self.streams_open -= 1
 
     async def _take(self, time_s: float) -> None:
         await asyncio.sleep(time_s / self.speed)
 
     async def meter(self, _: Request) -> Response:
-        """Calls since the start and what they cost."""
+        """Calls since the start and what they cost, and the streams that are open now."""
         spent = round(self.calls * PRICE_PER_CALL_USD, 2)
         return JSONResponse(
-            {"calls": self.calls, "price_per_call_usd": PRICE_PER_CALL_USD, "spent_usd": spent}
+            {
+                "calls": self.calls,
+                "streams_open": self.streams_open,
+                "price_per_call_usd": PRICE_PER_CALL_USD,
+                "spent_usd": spent,
+            }
         )
