@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from app.records import Snapshot
     from checks.target import Target
 
+DISCOVERY_S = 120.0  # a service that takes its time for each of some thirty requests
+
 TargetName = Annotated[
     str, typer.Argument(metavar="TARGET", help="A name in data/targets, a path, a bare URL, or `sample`")
 ]
@@ -66,19 +68,54 @@ def assess(
 def discover(
     url: Annotated[str, typer.Argument(metavar="URL", help="For example http://127.0.0.1:8003")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A file; default standard output")
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="A file; default standard output")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE where it is there already")] = False,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="Send this with it; secrets as ${ENV}"),
     ] = None,
 ) -> None:
-    """Find out what can be assessed at a URL, as a target file."""
+    """Find out what can be assessed at a URL, as a commented target file.
+
+    Sends a few questions to routes that look like chat (OpenAI's API is known), and nothing to routes that
+    look as if they change something.
+    """
     with explained():
         from app import discovery, targets
-        from app.assess import reach
         from app.errors import UserError
 
         if not targets.is_url(url):
             raise UserError(f"{url!r} is not a URL that begins with http:// or https://.")
-        reach(targets.validated({"url": url}, source=url, key="service"))
-        write(discovery.as_toml(discovery.discover(url)), output)
+        discovery.whole_service(url)
+        if output and str(output) != "-" and output.exists() and not force:
+            raise UserError(f"{output}: is there already. Give another name, or --force to replace it.")
+        try:
+            found = discovery.explore(url, _headers(header or []), _progress, DISCOVERY_S)
+        except TimeoutError as error:
+            raise UserError(f"{url}: discovery took longer than {DISCOVERY_S:g} s and was left.") from error
+        write(discovery.as_toml(found), output)
+        if output and str(output) != "-":
+            _progress(
+                f"Written to {output}. Check what begins with Guess, then: python -m app assess {output}"
+            )
+
+
+def _progress(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    """Headers as curl takes them. Raises UserError for what is none."""
+    from app.errors import UserError
+
+    headers = {}
+    for each in given:
+        name, colon, value = each.partition(":")
+        if not colon or not name.strip():
+            raise UserError(f"-H {name!r}: give it as 'NAME: VALUE'.")
+        headers[name.strip()] = value.strip()
+    return headers
 
 
 def compare(

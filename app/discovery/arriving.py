@@ -1,0 +1,74 @@
+"""Whether there is a service at a URL at all; if not, why, in words that lead on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from app import targets
+from app.discovery.cleaning import remark
+from app.errors import UserError
+from app.instruments.http import HttpProbe
+from checks.contract import FailureKind, Reply, Request
+
+LOOK_TIMEOUT_S = 5.0
+
+Say = Callable[[str], None]
+
+
+class DiscoveryError(UserError):
+    """There is no service to look at; the message says why and what to do."""
+
+
+def whole_service(url: str) -> None:
+    """Raises DiscoveryError for a URL that names more than a service: a path, a query, a user."""
+    targets.validated({"url": url}, source=url, key="service")
+    parts = urlsplit(url)
+    bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    if "@" in parts.netloc:
+        raise DiscoveryError(f"{bare}: give no user or password in the URL; send a header with -H instead.")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise DiscoveryError(
+            f"{remark(url)} names a place within a service. Discovery looks at the whole: "
+            f"`python -m app discover {bare}`. For a service that stands under a path, write `url` and the "
+            f"paths of `[ask]` and `[health]` into a target file yourself."
+        )
+
+
+async def first_look(url: str, http: HttpProbe, say: Say) -> None:
+    """Raises DiscoveryError where neither ``/`` nor a health route is answered in HTTP."""
+    replies = []
+    for place in ("/", "/health"):
+        reply = await http.send(Request("GET", place), timeout_s=LOOK_TIMEOUT_S, fresh_connection=True)
+        if reply.failure is None:
+            server = remark(reply.headers.get("server", ""))
+            say(f"{url} answers{f' ({server})' if server else ''}.")
+            return
+        replies.append(reply)
+        if reply.failure.kind not in (FailureKind.REDIRECT, FailureKind.TIMEOUT):
+            break
+    raise DiscoveryError(_why_not(url, replies[0]))
+
+
+def _why_not(url: str, reply: Reply) -> str:
+    """What is wrong at ``url``, and what to do."""
+    assert reply.failure is not None  # noqa: S101 - asked for a failure only
+    said = remark(reply.failure.detail)
+    other = "http" if url.startswith("https") else "https"
+    switched = f"{other}://{url.partition('://')[2]}"
+    if reply.failure.kind is FailureKind.REDIRECT:
+        place = urlsplit(reply.headers.get("location", ""))
+        there = remark(f"{place.scheme}://{place.netloc}") if place.netloc else ""
+        return f"{url} {said}. " + (
+            f"If that is the service, look there: `python -m app discover {there}`." if there else ""
+        )
+    remedies = {
+        FailureKind.REFUSED: "Start the service or change the URL.",
+        FailureKind.DNS: "Check the host name in the URL.",
+        FailureKind.TIMEOUT: "It accepts connections and says nothing: see whether it hangs.",
+        FailureKind.TLS: f"If it speaks plain HTTP, try {switched}. Else use the name in its certificate, "
+        "and a certificate that is valid and that this machine trusts.",
+        FailureKind.RESET: f"If it speaks TLS, try {switched}." if other == "https" else "See its log.",
+        FailureKind.PROTOCOL: f"Something else than HTTP speaks there. Check the port, or try {switched}.",
+    }
+    return f"{url}: {said}. {remedies.get(reply.failure.kind, 'Check the URL.')}"
