@@ -56,13 +56,22 @@ ABSENT: Mapping[str, tuple[str, str, str]] = {
     "stream": ("No streaming request is declared", "stream", "`[stream]` with its path and body"),
     "ask|stream": ("No business request is declared", "ask", "`[ask]` or `[stream]` with path and body"),
     "redis": ("No Redis is declared", "redis.url", "`[redis] url`"),
-    "upstream": ("No upstream meter is declared", "upstream.calls", "`[upstream] calls`"),
+    "upstream": (
+        "No upstream meter is declared",
+        "upstream.calls",
+        "`[upstream] calls` with url and metric, the counter of paid calls among your metrics,",
+    ),
     "cost": (
         "No cost of a paid call is declared",
         "cost",
         "`[cost] price_per_call_usd` and `questions_per_day`",
     ),
     "transaction": ("No transaction is declared", "transaction", "`[transaction]` with its steps and states"),
+    "cost.budget_per_month_usd": (
+        "No budget is declared",
+        "cost.budget_per_month_usd",
+        "`[cost] budget_per_month_usd`, what the upstream may cost in a month,",
+    ),
     "health.liveness": ("No health route is declared", "health.liveness", "`[health] liveness`"),
     "health.metrics": ("No metrics route is declared", "health.metrics", "`[health] metrics`"),
     "objectives.peak_per_s": (

@@ -23,6 +23,10 @@ ENOUGH_S = 20.0  # in the quick profile no block begins later than this, however
 NARROW_RATIO = 0.06  # half of the interval: with 87.5 % hits this takes four blocks, with none one
 NO_ROUTE = "No declared route answers a question."
 MIN_REPEATS = 20  # fewer answered repeats prove nothing
+STILL_METER = (
+    "The upstream meter did not move while new questions were asked, so it counts something else. Point "
+    "`[upstream]` at the counter of paid calls."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +103,24 @@ async def ask_mix(instruments: Instruments, route: Literal["ask", "stream"] | No
 
     ``route`` is found by the caller beforehand, since finding it asks a question too.
     """
-    mix = Mix(route)
+    return (await ask_mixes(instruments, [route] if route else []) or (Mix(route),))[0]
+
+
+async def ask_mixes(instruments: Instruments, routes: Sequence[Literal["ask", "stream"]]) -> tuple[Mix, ...]:
+    """The same over several routes, which take turns: what is to be known well is all of them together."""
+    mixes = [Mix(route) for route in routes]
     meter = Meter(instruments)
     await meter.change()
     until = monotonic() + ENOUGH_S * instruments.profile.deadline_factor
-    for block in range(MAX_BLOCKS if mix.route else 0):
+    for block in range(MAX_BLOCKS if mixes else 0):
         if block and monotonic() > until:
             break
-        mix = await _ask_block(instruments, mix, meter)
-        instruments.say(f"Block {block + 1}: {mix.answered} of {mix.asked} questions answered")
-        if mix.asked >= instruments.profile.samples and _known_well(mix):
+        mixes = [await _ask_block(instruments, mix, meter) for mix in mixes]
+        asked, answered = sum(mix.asked for mix in mixes), sum(mix.answered for mix in mixes)
+        instruments.say(f"Block {block + 1}: {answered} of {asked} questions answered")
+        if asked >= instruments.profile.samples and _known_well(mixes):
             break
-    return mix
+    return tuple(mixes)
 
 
 def cannot_say(mix: Mix) -> Finding | None:
@@ -128,10 +138,11 @@ def cannot_say(mix: Mix) -> Finding | None:
     )
 
 
-def _known_well(mix: Mix) -> bool:
-    if mix.hits is None or not mix.answered:
+def _known_well(mixes: Sequence[Mix]) -> bool:
+    answered = sum(mix.answered for mix in mixes)
+    if not answered or any(mix.hits is None for mix in mixes):
         return True  # more asking will not tell more
-    low, high = wilson_interval(min(mix.hits, mix.answered), mix.answered)
+    low, high = wilson_interval(min(sum(mix.hits or 0.0 for mix in mixes), answered), answered)
     return high - low <= 2 * NARROW_RATIO
 
 

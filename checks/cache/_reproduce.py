@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from checks.contract import Instruments
+from checks.contract import Instruments, Target
 
 PASSWORD = re.compile(r"^(\w+://[^:/@]*:)(?!\$\{)[^/]+@")
 
@@ -21,3 +21,8 @@ def ask_twice(instruments: Instruments, prompt: str, route: Literal["ask", "stre
     if route is None:
         return ""
     return f"for i in 1 2; do time {instruments.questions.curl(prompt, route=route)}; done"
+
+
+def meter_line(target: Target) -> str:
+    """How the upstream meter is read; empty where none is declared."""
+    return f"curl -s {target.absolute(target.upstream.calls.url)}" if target.upstream else ""

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from checks.cache._mix import Mix, ask_mix, cannot_say
-from checks.cache._reproduce import ask_twice
+from checks.cache._mix import STILL_METER, Mix, ask_mix, cannot_say
+from checks.cache._reproduce import ask_twice, meter_line
 from checks.contract import (
     Check,
     Finding,
@@ -68,7 +68,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Ask the repeat mix between readings of the upstream meter."""
     mix = await ask_mix(instruments, await instruments.questions.route())
     line = ask_twice(instruments, instruments.prompts.repeats(1)[0], mix.route)
-    meter = f"curl -s {target.absolute(target.upstream.calls.url)}" if target.upstream else ""
+    meter = meter_line(target)
     line = f"{meter}\n{line}\n{meter}"
     if target.cost is None:
         return Evidence(mix, 0.0, 0.0, line)
@@ -84,12 +84,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if silent:
         return silent
     if mix.meter_hits is None:
-        return Finding.not_assessed(
-            mix.meter_problem
-            or f"The upstream meter did not move while {plural(mix.first_asked, 'new question')} were asked, "
-            "so it counts something else. Point `[upstream]` at the counter of paid calls.",
-            missing="upstream.calls",
-        )
+        return Finding.not_assessed(mix.meter_problem or STILL_METER, missing="upstream.calls")
     avoided = mix.meter_hits / mix.answered
     interval = wilson_interval(mix.meter_hits, mix.answered)
     limit = Limit.at_least(thresholds.pass_avoided_ratio, thresholds.warn_avoided_ratio, high=1.0)

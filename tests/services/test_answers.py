@@ -21,6 +21,7 @@ from tests.services.running import Service
 BRIEF = replace(SHORT, outage_s=1)
 MISSING = {
     "cache.reachable": "redis.url",
+    "cache.monthly_cost": "cost.budget_per_month_usd",
     "cache.outage_fallback": "levers.cache",
     "error_recovery.upstream_hang": "levers.upstream",
     "error_recovery.compensation": "transaction",
