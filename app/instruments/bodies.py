@@ -65,11 +65,9 @@ class _Sending:
             b"Content-Length", str(self._length).encode()
         )  # fmt: skip
         headers = [(name, value) for name, value in request.headers.raw if name.lower() not in FRAMING]
-        self._head = h11.Request(
-            method=request.method, target=request.url.raw_path, headers=[*headers, framing]
-        )
+        head = h11.Request(method=request.method, target=request.url.raw_path, headers=[*headers, framing])
+        self._pending = memoryview(self._protocol.send(head) or b"")
         self._bytes = self._encoded(plan, request.content)
-        self._pending = memoryview(b"")
         self._handed = self._sent = 0
         self._hold_until = self._ends_at = 0.0
         self._all_out = self._over = False
@@ -141,10 +139,10 @@ class _Sending:
                 data = sock.recv(PIECE_BYTES)
             except WAITING:
                 return
+            if not data and self._reply.status is None:
+                raise ConnectionResetError("closed without a reply")
             self._protocol.receive_data(data)
             self._hear(started)
-            if not data and not self._over:
-                raise ConnectionResetError("closed without a reply")
 
     def _hear(self, started: float) -> None:
         while True:
@@ -173,8 +171,7 @@ class _Sending:
         self._ends_at = min(self._ends_at, perf_counter() + REST_OF_REPLY_S)
 
     def _encoded(self, plan: BodyPlan, own: bytes) -> Iterator[bytes]:
-        """The bytes of the whole request, piece by piece; ``_handed`` counts those of its body."""
-        yield self._protocol.send(self._head) or b""
+        """The framed body, piece by piece; ``_handed`` counts its own bytes."""
         for piece in _pieces(plan, own):
             self._handed += len(piece)
             yield self._protocol.send(h11.Data(data=piece)) or b""

@@ -14,6 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+from app.instruments.credentials import DeclaredCredentials
+from app.instruments.bodies import RawBodies
 from app.instruments.faults.breaking import Breaker
 from app.instruments.faults.ledger import Ledger
 from app.instruments.http import HttpProbe
@@ -32,6 +34,7 @@ from app.instruments.questions import DeclaredQuestions
 from app.instruments.redis import RedisReader
 from app.instruments.references import References
 from app.instruments.sse import SseReader
+from app.instruments.tls import TlsHandshakes
 from app.instruments.upstream import UpstreamMeter
 from app.instruments.wire import Wire
 from app.records import LoadResult
@@ -66,11 +69,21 @@ ABSENT: Mapping[str, tuple[str, str, str]] = {
         "cost",
         "`[cost] price_per_call_usd` and `questions_per_day`",
     ),
-    "transaction": ("No transaction is declared", "transaction", "`[transaction]` with its steps and states"),
     "cost.budget_per_month_usd": (
         "No budget is declared",
         "cost.budget_per_month_usd",
         "`[cost] budget_per_month_usd`, what the upstream may cost in a month,",
+    ),
+    "transaction": ("No transaction is declared", "transaction", "`[transaction]` with its steps and states"),
+    "public|auth.protected": (
+        "No route is declared as protected",
+        "auth.protected",
+        "`[[auth.protected]]` for each route that needs a credential, or `public = true` if none does,",
+    ),
+    "objectives.rate_limit": (
+        "No rate limit is declared",
+        "objectives.rate_limit",
+        "`[objectives] rate_limit` with per_s and burst, what one user may send,",
     ),
     "health.liveness": ("No health route is declared", "health.liveness", "`[health] liveness`"),
     "health.metrics": ("No metrics route is declared", "health.metrics", "`[health] metrics`"),
@@ -224,6 +237,7 @@ class Toolbox:
         target = self._target
         return {
             "http": lambda: HttpProbe(wire),
+            "credentials": lambda: DeclaredCredentials(target.auth, self._references),
             "sse": lambda: _sse(target, wire),
             "questions": lambda: self._questions(wire, random),
             "load": lambda: self._load(random),
@@ -235,6 +249,8 @@ class Toolbox:
             "memory": lambda: ServiceMemory(
                 target, HostProcesses(target, self._references), _metrics(target, wire)
             ),
+            "bodies": lambda: RawBodies(wire),
+            "tls": lambda: TlsHandshakes(target),
             "faults": lambda: Breaker(
                 target, self._references, self._ledger, self._lever_refused, self._hooks.lever
             ),
@@ -249,7 +265,7 @@ class Toolbox:
         samples_file = self._samples_file if self._samples_folder else None
         make = partial(
             make_driver,
-            self._target,
+            self._target.under_load(),
             policy=self._policy,
             references=self._references,
             random=random,
@@ -307,7 +323,7 @@ def _declared(target: Target, key: str) -> bool:
     node: object = target
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else getattr(node, part, None)
-    return node is not None
+    return not (node is None or node is False or node == ())
 
 
 def _absent(key: str) -> InstrumentFailure:

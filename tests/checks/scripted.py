@@ -24,10 +24,13 @@ from app.statistics.for_checks import RunStatistics
 from checks import LoadedCheck, all_checks
 from checks.contract import (
     Answer,
+    BodyPlan,
+    BodyReply,
     Check,
     Failure,
     FailureKind,
     Finding,
+    Forgery,
     InstrumentFailure,
     LoadPlan,
     LoadSummary,
@@ -41,12 +44,14 @@ from checks.contract import (
     Scrape,
     StreamReply,
     Target,
+    TlsFacts,
     thresholds_for,
 )
 
 Route = Literal["ask", "stream"]
 NAMES = (
     "http",
+    "credentials",
     "sse",
     "questions",
     "load",
@@ -57,6 +62,8 @@ NAMES = (
     "metrics",
     "memory",
     "faults",
+    "bodies",
+    "tls",
 )
 TINY = Profile(
     "quick",
@@ -125,6 +132,16 @@ class ScriptedHttp:
         if isinstance(scripted, Reply):
             return scripted
         return scripted(request) if callable(scripted) else scripted[min(earlier, len(scripted) - 1)]
+
+
+class ScriptedCredentials:
+    """These forgeries."""
+
+    def __init__(self, *forgeries: Forgery) -> None:
+        self.made = forgeries
+
+    def forgeries(self) -> list[Forgery]:
+        return list(self.made)
 
 
 class ScriptedSse:
@@ -286,6 +303,29 @@ class ScriptedMetrics:
 
     async def scrape(self) -> Scrape:
         return self.scrapes.pop(0) if len(self.scrapes) > 1 else self.scrapes[0]
+
+
+class ScriptedBodies:
+    """Replies through a function of the request and how its body is sent."""
+
+    def __init__(self, reply: Callable[[Request, BodyPlan], BodyReply]) -> None:
+        self.reply = reply
+        self.sent: list[tuple[Request, BodyPlan]] = []
+
+    async def send(self, request: Request, plan: BodyPlan, *, timeout_s: float = 10.0) -> BodyReply:
+        self.sent.append((request, plan))
+        await asyncio.sleep(0)
+        return self.reply(request, plan)
+
+
+class ScriptedTls:
+    """Facts of a handshake."""
+
+    def __init__(self, facts: TlsFacts) -> None:
+        self.facts = facts
+
+    async def look(self) -> TlsFacts:
+        return self.facts
 
 
 class ScriptedProcesses:

@@ -160,6 +160,8 @@ async def test_every_named_instrument_is_there(tmp_path):
         "metrics",
         "memory",
         "faults",
+        "bodies",
+        "tls",
     )
     async with toolbox({"ask": ASK}, tmp_path)[0].open(check(*names)) as instruments:
         assert all(getattr(instruments, name) is not None for name in names)
