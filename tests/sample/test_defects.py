@@ -154,6 +154,45 @@ def stale_server_elsewhere(sample: Client) -> bool:
     return older.started_at < chat.started_at and instances[0] != instances[1]
 
 
+def readiness_missing(sample: Client) -> bool:
+    documented = sample.http.get("/openapi.json").json()["paths"]
+    return sample.http.get("/ready").status_code == 404 and "/ready" not in documented
+
+
+def readiness_alias(sample: Client) -> bool:
+    return sample.http.get("/ready").json() == sample.http.get("/health").json()
+
+
+def readiness_ignores_the_model(sample: Client) -> bool:
+    reply = sample.http.get("/ready")
+    said = reply.json()
+    return (reply.status_code, said["status"], said["dependencies"]["model"]) == (200, "ready", "down")
+
+
+def request_id_missing(sample: Client) -> bool:
+    replies = [sample.http.get(path) for path in ("/health", "/nowhere")]
+    return not any({"x-request-id", "traceparent"} & set(reply.headers) for reply in replies)
+
+
+def request_id_lost_on_errors(sample: Client) -> bool:
+    good, bad = (sample.http.get(path).headers for path in ("/health", "/nowhere"))
+    return "x-request-id" in good and "x-request-id" not in bad
+
+
+def request_id_per_connection(sample: Client) -> bool:
+    def ids(client: httpx.Client) -> list[str]:
+        return [client.get("/health").headers["x-request-id"] for _ in range(3)]
+
+    with httpx.Client(base_url=sample.state.url) as first, httpx.Client(base_url=sample.state.url) as second:
+        per_connection = [set(ids(client)) for client in (first, second)]
+    return [len(one) for one in per_connection] == [1, 1] and per_connection[0] != per_connection[1]
+
+
+def request_id_taken_as_it_comes(sample: Client) -> bool:
+    given = "<script>" * 1_000
+    return sample.http.get("/health", headers={"X-Request-ID": given}).headers["x-request-id"] == given
+
+
 def slow_under_load(sample: Client) -> bool:
     few, many = _crowd(sample, CROWD - 2), _crowd(sample, CROWD + 4)
     return max(_seconds(few)) < 0.8 < max(_seconds(many))
@@ -283,6 +322,8 @@ def compensation_forgets_lost_reply(sample: Client) -> bool:
 TOGETHER = (
     (
         cache_password_unknown,
+        readiness_missing,
+        request_id_missing,
         health_lies_degraded,
         stream_slow_first_token,
         stale_server_elsewhere,
@@ -292,6 +333,8 @@ TOGETHER = (
     ),
     (
         cache_slow_to_reach,
+        readiness_alias,
+        request_id_lost_on_errors,
         health_slow,
         stream_all_at_once,
         slow_under_load,
@@ -301,13 +344,15 @@ TOGETHER = (
     ),
     (
         cache_never_called,
+        readiness_ignores_the_model,
+        request_id_taken_as_it_comes,
         bad_input_500,
         errors_under_load,
         metrics_absent,
         compensation_forgets_lost_reply,
     ),
     (cache_keeps_few, bad_input_accepted, stale_server),
-    (cache_outage_500, wrong_shape),
+    (request_id_per_connection, cache_outage_500, wrong_shape),
     (primary_route_flaky, metrics_unparseable),
     (cache_key_never_matches,),
     (cache_marker_lies,),
@@ -336,7 +381,8 @@ def test_a_defect_shows_its_symptom(
 
 
 # Where an outage, an order or a crowd is needed the healthy case stands in the other test files.
-QUICK = [one for one in SYMPTOMS if one.__name__.startswith(("cache", "health", "metrics", "memory"))]
+SOON = ("cache", "health", "metrics", "memory", "readiness", "request_id")
+QUICK = [one for one in SYMPTOMS if one.__name__.startswith(SOON)]
 QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
 QUICK += [collapse_past_peak, slow_after_burst, errors_without_cache]

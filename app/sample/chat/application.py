@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from app.sample.chat import problems, routes
+from app.sample.chat.broken import contract as broken_contract
 from app.sample.chat.broken import doors
 from app.sample.chat.broken import routes as broken_routes
 from app.sample.chat.guards import Guards, Rate
@@ -34,13 +37,16 @@ def create(settings: Settings) -> ASGIApp:
         version=VERSION,
         description="Answers customers' questions and books their orders.",
         lifespan=running,
+        openapi_url=broken_contract.document_url(settings.defects),
     )
     app.state.parts = parts
     problems.install(app)
+    app.include_router(broken_contract.router(settings.defects))
     app.include_router(broken_routes.router(settings.defects))
     app.include_router(routes.api)
-    app.include_router(routes.operations)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.include_router(broken_contract.left(routes.operations, settings.defects))
+    published = functools.partial(_openapi, app, settings.defects)
+    app.openapi = published  # type: ignore[method-assign]  # FastAPI's documented way
     return _behind_the_door(app, parts)
 
 
@@ -52,15 +58,16 @@ def _behind_the_door(app: FastAPI, parts: Parts) -> ASGIApp:
         address=Rate(settings.address_rate_per_s),
         body_limit_bytes=settings.body_limit_bytes,
     )
-    return Traced(doors.door(guarded, settings.defects), parts.telemetry)
+    traced = Traced(doors.door(guarded, settings.defects), parts.telemetry)
+    return broken_contract.outside(traced, settings.defects)
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, defects: AbstractSet[str]) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = FastAPI.openapi(app)
         schemas = schema["components"]["schemas"]
         problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= problem.pop("$defs")
         schemas["Problem"] = problem
-        app.openapi_schema = schema
+        app.openapi_schema = broken_contract.document(schema, defects)
     return app.openapi_schema
