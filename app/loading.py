@@ -102,7 +102,7 @@ def measure(asked: Asked, on_second: OnSecond, stopped: Callable[[], bool]) -> M
     started_at = datetime.now(UTC)
     try:
         plan = _allowed(asked, policy, seed)
-        job = Job(asked.target, plan, policy, seed, asked.samples)
+        job = Job(asked.target.under_load(), plan, policy, seed, asked.samples)
         if asked.cluster or (asked.workers or 1) > 1:
             workers, recorded = _divided(job, asked, on_second, stopped)
         else:

@@ -215,6 +215,25 @@ class OpenStream(Protocol):
         """Whether nothing more will come."""
 
 
+@dataclass(frozen=True, slots=True)
+class Forgery:
+    """A wrong credential made from the declared valid one: ``value`` is its header value, in references.
+
+    ``made_by`` is the shell line that sets the variable which ``value`` refers to.
+    """
+
+    name: str
+    value: str
+    made_by: str
+
+
+class Credentials(Protocol):
+    """Makes wrong credentials out of the right one, which a check never sees."""
+
+    def forgeries(self) -> list[Forgery]:
+        """Those that fit the kind of the credential; empty where none is declared or it is too short."""
+
+
 class Sse(Protocol):
     """Reads server-sent events and when they came."""
 
@@ -503,6 +522,7 @@ class Instruments(Protocol):
     random: Random
     prompts: Prompts
     http: Http
+    credentials: Credentials
     sse: Sse
     questions: Questions
     load: Load

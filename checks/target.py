@@ -87,6 +87,11 @@ def _clean_headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _clean_name(name: str) -> str:
+    return next(iter(_clean_headers({name: ""})))
+
+
+HeaderName = Annotated[str, AfterValidator(_clean_name)]
 Method = Annotated[str, AfterValidator(_clean_method)]
 Place = Annotated[str, AfterValidator(_clean_place)]
 Headers = Annotated[dict[str, str], AfterValidator(_clean_headers)]
@@ -282,7 +287,7 @@ class Auth(Table):
     load is sent with it. Each is the whole value of the header: ``Bearer ${SHOP_TOKEN}``.
     """
 
-    header: str = Field(default="Authorization", pattern=HEADER_NAME.pattern)
+    header: HeaderName = "Authorization"
     valid: Credential | None = None
     other: Credential | None = None
     expired: Credential | None = None
@@ -294,6 +299,11 @@ class Auth(Table):
     def credentials(self) -> tuple[str, ...]:
         """All that are declared."""
         return tuple(filter(None, (self.valid, self.other, self.expired, self.wrong, self.spared)))
+
+    def sent_with(self, credential: str | None, headers: Mapping[str, str]) -> dict[str, str]:
+        """``headers`` with this credential in place of whatever was there; with None there is none at all."""
+        kept = {name: text for name, text in headers.items() if name.lower() != self.header.lower()}
+        return kept if credential is None else {**kept, self.header: credential}
 
 
 class Health(Table):
@@ -346,6 +356,7 @@ class Objectives(Table):
     first_token_p10_ms: float | None = Field(default=None, gt=0)
     first_token_median_ms: float | None = Field(default=None, gt=0)
     cache_ping_p95_ms: float | None = Field(default=None, gt=0)
+    cache_get_p99_ms: float | None = Field(default=None, gt=0)
     cache_speedup: float | None = Field(default=None, gt=1)
     calls_avoided_ratio: float | None = Field(default=None, gt=0, le=1)
     answer_within_s: float | None = Field(default=None, gt=0)
@@ -503,6 +514,18 @@ class Target(Table):
     def title(self) -> str:
         """The name people read."""
         return self.name or self.host
+
+    def under_load(self) -> Target:
+        """The same target, whose questions are sent with the credential that its rate limit spares."""
+        if self.auth is None or self.auth.spared is None:
+            return self
+        calls = {name: call for name in ("ask", "stream") if (call := getattr(self, name)) is not None}
+        return self.model_copy(
+            update={
+                name: call.model_copy(update={"headers": self.auth.sent_with(self.auth.spared, call.headers)})
+                for name, call in calls.items()
+            }
+        )
 
     def absolute(self, place: str) -> str:
         """Full URL of a path of this target, or ``place`` itself where it is a URL already."""

@@ -27,7 +27,7 @@ class References:
         self._made_of: dict[str, str] = {}
 
     def made(self, name: str, value: str, *, of: str) -> None:
-        """Let ``${name}`` stand for ``value``, which was made from the secret ``of`` and may go where it may."""
+        """Let ``${name}`` stand for ``value``, made from the secret ``of``: it may go where that may."""
         self._environment = {**self._environment, name: value}
         self._made_of[name] = of
 
