@@ -128,7 +128,7 @@ def test_what_was_not_measured_is_not_promised():
     assert plan.fixes[0].score_after == 85.0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(snapshots())
 def test_every_lost_point_has_one_cause_and_no_fix_makes_things_worse(snapshot):
     scorecard = snapshot.scorecard

@@ -127,7 +127,7 @@ def test_a_run_without_a_score_cannot_be_compared():
         compare(interrupted(), mended())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(snapshots())
 def test_a_run_compared_with_itself_shows_nothing(snapshot):
     if snapshot.scorecard.score is None:
@@ -138,7 +138,7 @@ def test_a_run_compared_with_itself_shows_nothing(snapshot):
     assert (found.score_change, found.rubric_changed) == (0.0, False)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(snapshots(), snapshots())
 def test_every_check_falls_in_exactly_one_list_and_turning_the_runs_round_turns_the_signs(before, after):
     if before.scorecard.score is None or after.scorecard.score is None:

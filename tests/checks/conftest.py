@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 from tests.checks.sample import Sample
-
-settings.register_profile("shared host", deadline=None)  # how fast a busy host is proves nothing
-settings.load_profile("shared host")
 
 
 @pytest.fixture(scope="session")

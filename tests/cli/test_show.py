@@ -89,7 +89,7 @@ def test_without_a_terminal_there_is_no_escape_sequence():
     assert "\x1b" not in printed(records.hostile())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(snapshots())
 def test_on_a_terminal_the_only_escapes_are_our_own_colours_whatever_a_service_says(snapshot):
     text = printed(snapshot, terminal=True)

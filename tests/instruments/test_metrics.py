@@ -115,7 +115,7 @@ def test_a_page_that_was_cut_says_so():
     assert scrape_of(reply).parse_error == "the page is larger than 1 MiB"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.one_of(st.text(max_size=200), st.text(alphabet='abc{}="\\ \n#TYPEHLcounter_1.', max_size=200)))
 def test_no_text_makes_the_reader_raise(text):
     for kind in (TEXT, OPENMETRICS):

@@ -346,7 +346,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(rules=JSON)
 def test_whatever_a_document_holds_operations_are_listed_and_bodies_are_json(rules):
     given_document = {"openapi": "3.0.0", "paths": {"/a": rules, "/b": {"post": rules}}, "servers": rules}
@@ -386,7 +386,6 @@ def conforms(value: object, schema: dict) -> bool:
     return isinstance(value, bool)
 
 
-@settings(deadline=None)
 @given(schema=SCHEMAS)
 def test_a_built_body_conforms_to_its_schema(schema):
     assert conforms(Builder({}).value(schema), schema)

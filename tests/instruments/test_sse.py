@@ -85,7 +85,7 @@ STREAMS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(stream=STREAMS, cuts=st.lists(st.integers(0, 400), max_size=20))
 def test_how_the_bytes_are_cut_does_not_matter(stream, cuts):
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
@@ -93,7 +93,6 @@ def test_how_the_bytes_are_cut_does_not_matter(stream, cuts):
     assert parsed(*pieces) == parsed(stream)
 
 
-@settings(deadline=None)
 @given(data=st.lists(st.text(max_size=50), min_size=1, max_size=5), end=ENDS)
 def test_what_a_server_frames_comes_out_again(data, end):
     lines = [line for text in data for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]

@@ -30,7 +30,7 @@ def test_programs_get_points_outcomes_and_values_of_what_changed():
     assert {"name": "cost", "before": 0.0, "after": 10.0, "change": 10.0} in document["categories"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(snapshots(), snapshots())
 def test_any_comparison_is_strict_json_that_names_every_change(before, after):
     if before.scorecard.score is None or after.scorecard.score is None:

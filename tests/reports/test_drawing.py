@@ -52,7 +52,7 @@ def test_without_a_number_or_a_limit_there_is_no_scale():
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(findings("cache.hit_rate"))
 def test_everything_drawn_lies_within_the_scale(one):
     drawn = scale(one)

@@ -76,7 +76,7 @@ def test_the_page_is_well_formed_and_holds_no_script_no_link_and_no_handler(snap
     assert_harmless(render(snapshot, records.history()))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(snapshots())
 def test_no_text_of_a_service_becomes_markup(snapshot):
     assert_harmless(render(snapshot))

@@ -97,7 +97,7 @@ def test_an_export_reads_back_as_the_same_run(snapshot):
     assert parse(render(snapshot)) == snapshot
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(snapshots())
 def test_any_run_survives_the_round_trip(snapshot: Snapshot):
     text = render(snapshot)
@@ -175,14 +175,14 @@ def test_what_is_not_an_export_is_refused_with_file_key_and_remedy(text, says):
     assert "\n" not in message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text() | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_garbage_is_refused_and_nothing_else_happens(text):
     with pytest.raises(SnapshotError):
         parse(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(RUN_KEYS), st.none() | st.floats() | st.text() | st.lists(st.none()) | st.integers())
 def test_a_spoilt_key_is_read_or_refused_but_never_crashes(key, value):
     try:

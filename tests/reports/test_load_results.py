@@ -56,7 +56,7 @@ def test_a_run_without_load_says_so():
     assert summary == {"total_scenarios": 0, "scenarios_passed": 0, "average_cache_hit_rate": None}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(snapshots())
 def test_any_run_gives_strict_json(snapshot):
     document = json.loads(

@@ -106,7 +106,7 @@ def test_a_command_that_holds_a_fence_stays_inside_its_own():
     assert fence.content == "echo '```'\n```\n# out\n"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=80) | texts | st.text("\\`|*_[]()<>&@#~$:/.w \n-+=1", max_size=30))
 @example("mailto:a@b.example")
 @example("http://a.example www.a.example ftp://x.example")
@@ -120,7 +120,7 @@ def test_escaped_text_keeps_the_columns_and_reads_as_it_was(text):
     assert visible.split() == f"Text: {text}".replace("\u200b", "").split() or re.search(r"[^ -~]", text)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(snapshots())
 def test_any_run_gives_tables_of_even_rows_and_nothing_but_text(snapshot):
     for table in tables(assert_harmless(render(snapshot))):

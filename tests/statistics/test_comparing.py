@@ -243,7 +243,7 @@ def test_the_smallest_shown_change_is_shown_about_eight_times_in_ten() -> None:
     assert shown.count("slower") >= 0.7 * PAIRS
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e6), st.booleans()), max_size=90),
     st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e6), st.booleans()), max_size=90),

@@ -157,7 +157,7 @@ def test_arrivals_that_found_no_place_are_told_and_nothing_is_said_of_hanging() 
     assert found.words.endswith(f"past it 60{NBSP}% are not sent, as too many are under way.")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0.1, 1e4), st.integers(1, 500), st.floats(0, 1)), min_size=1, max_size=8))
 def test_a_knee_lies_in_its_interval_and_above_what_was_held(drawn: list[tuple[float, int, float]]) -> None:
     known = [

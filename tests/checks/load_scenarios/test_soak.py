@@ -207,7 +207,7 @@ def test_processes_are_looked_at_before_and_after():
     assert measure(soak, a_target(), instruments).outcome is Outcome.FAIL
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_noise_alone_hardly_ever_fails(seed):
     random = Random(seed)

@@ -143,7 +143,7 @@ def test_a_driver_that_cannot_keep_the_schedule_says_so_and_blames_itself():
     assert summary.total_requests == summary.arrivals.sent
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(st.integers(0, 2**32))
 def test_connections_are_used_again(seed):
     async def main():

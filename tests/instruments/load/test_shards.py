@@ -42,7 +42,6 @@ STAGES = st.lists(st.builds(Stage, st.floats(0.5, 5), RATES, RATES), min_size=1,
 # How a plan is divided.
 
 
-@settings(deadline=None)
 @given(STAGES, st.integers(1, 7))
 def test_even_arrivals_of_all_workers_are_those_of_one(stages, workers):
     together = sorted(
@@ -109,7 +108,7 @@ def samples_of(folder: Path, number: int, rows: list[tuple[float, float]], start
 ROWS = st.lists(st.tuples(st.floats(0, 60), st.floats(0.1, 5000)), max_size=60)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(ROWS, min_size=1, max_size=4))
 def test_merged_samples_are_all_of_them_in_the_order_of_their_end(tmp_path_factory, of_workers):
     folder = tmp_path_factory.mktemp("parts")

@@ -46,7 +46,7 @@ def recorded(path, rows, *, finish=True, plan=None, **more):
     return Recorded(plan or a_plan(route="stream"), open_samples(path), CALM, {}, 10.0, **more)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(ROWS)
 def test_the_figures_are_numpys_over_the_answered_requests(tmp_path_factory, rows):
     summary = summarize(recorded(tmp_path_factory.mktemp("s") / "tried.parquet", rows))
@@ -77,7 +77,7 @@ def test_the_figures_are_numpys_over_the_answered_requests(tmp_path_factory, row
     assert summary.marked == (len(latencies) if {Cached.NO, Cached.YES} & seen else 0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(ROWS, st.booleans())
 def test_a_file_has_the_same_requests_whether_its_scenario_ended_or_not(tmp_path_factory, rows, ended):
     path = tmp_path_factory.mktemp("samples") / "tried.parquet"
@@ -119,7 +119,7 @@ def test_many_samples_in_one_second_are_kept_and_stand_in_row_groups(tmp_path):
     assert file.read()["latency_ms"].to_pylist() == [float(number) for number in range(count)]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 3000))
 def test_a_part_that_was_cut_off_anywhere_gives_the_batches_before_the_cut(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("cut") / "tried.parquet"
