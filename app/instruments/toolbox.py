@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from app.instruments.credentials import DeclaredCredentials
 from app.instruments.bodies import RawBodies
+from app.instruments.credentials import DeclaredCredentials
 from app.instruments.faults.breaking import Breaker
 from app.instruments.faults.ledger import Ledger
 from app.instruments.http import HttpProbe
