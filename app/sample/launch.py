@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +19,7 @@ from app.sample import processes
 from app.sample.processes import Part, SampleError, address
 from app.sample.serving import HOST
 from app.sample.state import Secrets, State, read_secrets, write_private
+from app.sample.tokens import token
 
 PROXIES = ("cache", "upstream", "stock", "drafts", "invoices")
 CHAT_PARTS = ("older chat", "chat")
@@ -27,6 +29,10 @@ MODEL_PLACES_PARALLEL = 16
 MODEL_PLACES = 24  # with those who wait
 SLOW_CACHE_PROXY = "cache-direct"
 
+TOKEN_VALID_S = 365 * 86_400  # longer than a sample is up
+TOKEN_OLD_S = 86_400
+# Defects of how the cache's server is set up.
+OWN_CACHE = ("cache_password_unknown", "cache_unbounded", "cache_refuses_when_full", "cache_frees_nothing")
 
 def planned(
     chat_port: int, redis_url: str | None, folder: Path, target_file: Path | None, defects: tuple[str, ...]
@@ -46,7 +52,11 @@ def planned(
     )
     require_possible(state)
     Secrets(
-        token=secrets.token_urlsafe(24),
+    shop_key, now = secrets.token_urlsafe(32), time.time()
+        shop_key=shop_key,
+        token=token("shop", shop_key, expires_at=now + TOKEN_VALID_S),
+        other_token=token("other shop", shop_key, expires_at=now + TOKEN_VALID_S),
+        expired_token=token("shop", shop_key, expires_at=now - TOKEN_OLD_S),
         redis_password=secrets.token_urlsafe(24),
         redis_url=redis_url or f"redis://{HOST}:{ports['valkey']}/0",
     ).save(folder)
@@ -100,7 +110,7 @@ def _start_chat(state: State, name: str, port: int) -> State:
     environment = {
         "GREENLIGHT_SAMPLE_PORT": str(port),
         "GREENLIGHT_SAMPLE_INSTANCE": f"chat-{secrets.token_hex(4)}",
-        "GREENLIGHT_SAMPLE_TOKEN": kept.token,
+        "GREENLIGHT_SAMPLE_SHOP_KEY": kept.shop_key,
         "GREENLIGHT_SAMPLE_CACHE_URL": _through_proxy(state, kept),
         "GREENLIGHT_SAMPLE_JOURNAL": str(state.folder / f"journal {name}"),
     }

@@ -20,6 +20,8 @@ __all__ = ["SampleError", "State", "down", "environment", "set_defects", "status
 
 CHAT_PORT = 8003
 TOKEN_NAME = "GREENLIGHT_SAMPLE_TOKEN"  # noqa: S105 - the name of a variable
+OTHER_TOKEN_NAME = "GREENLIGHT_SAMPLE_OTHER_TOKEN"  # noqa: S105 - same
+EXPIRED_TOKEN_NAME = "GREENLIGHT_SAMPLE_EXPIRED_TOKEN"  # noqa: S105 - same
 RESTART_GRACE_S = 2.0
 NOT_UP = "The sample is not up. Start it with `python -m app sample up`."
 
@@ -114,7 +116,12 @@ def set_defects(names: Iterable[str], folder: Path | None = None) -> State:
 def environment(state: State) -> dict[str, str]:
     """The variables that the target file refers to, with their secret values. Raises SampleError."""
     kept = read_secrets(state.folder)
-    return {TOKEN_NAME: kept.token, launch.REDIS_URL_NAME: kept.redis_url}
+    return {
+        TOKEN_NAME: kept.token,
+        OTHER_TOKEN_NAME: kept.other_token,
+        EXPIRED_TOKEN_NAME: kept.expired_token,
+        launch.REDIS_URL_NAME: kept.redis_url,
+    }
 
 
 def _end(state: State) -> None:

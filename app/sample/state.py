@@ -48,7 +48,13 @@ class State(BaseModel):
 class Secrets(BaseModel):
     """What only the sample and its assessment know. ``redis_url`` leads to Redis directly."""
 
+    ``shop_key`` signs the tokens of shops: one, another one, and one that has run out.
+    """
+
+    shop_key: str
     token: str
+    other_token: str
+    expired_token: str
     redis_password: str
     redis_url: str
 

@@ -46,6 +46,7 @@ def create(settings: Settings) -> ASGIApp:
     app.include_router(routes.api)
     app.include_router(broken_contract.left(routes.operations, settings.defects))
     published = functools.partial(_openapi, app, settings.defects)
+    app.include_router(routes.shops)
     app.openapi = published  # type: ignore[method-assign]  # FastAPI's documented way
     return _behind_the_door(app, parts)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import httpx
 
 from app.sample.chat.answers import Answering, Answers
+from app.sample.chat.broken import access
 from app.sample.chat.broken import answers as broken_answers
 from app.sample.chat.broken import load as broken_load
 from app.sample.chat.broken import ordering as broken_ordering
@@ -17,6 +18,7 @@ from app.sample.chat.ordering.orders import Compensations, Journal, Orders
 from app.sample.chat.ordering.partners import PartnerStep
 from app.sample.chat.settings import Settings
 from app.sample.chat.telemetry import Telemetry
+from app.sample.chat.shops import Lists, Placed, Tokens
 
 
 @dataclass
@@ -31,6 +33,9 @@ class Parts:
     compensations: Compensations
     idempotency: IdempotencyKeys[str]
     model_client: httpx.AsyncClient
+    tokens: Tokens
+    placed: Placed
+    lists: Lists
     partner_clients: list[httpx.AsyncClient]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -75,6 +80,9 @@ def build(settings: Settings) -> Parts:
         partner_clients=partner_clients,
     )
 
+        tokens=access.tokens(settings.shop_key, defects),
+        placed=Placed(),
+        lists=access.lists(defects),
 
 def _steps(settings: Settings) -> tuple[list[PartnerStep], list[httpx.AsyncClient]]:
     partners = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 import uuid
@@ -28,6 +27,7 @@ from app.sample.chat.shapes import (
     ChatReply,
     ChatRequest,
     Health,
+    OrderList,
     OrderReply,
     OrderRequest,
     Ready,
@@ -40,6 +40,7 @@ REQUEST_ERRORS = responses(400, 413, 415, 422, 429)
 STREAM_EXAMPLE = 'event: token\ndata: {"text": "Happy "}\n\nevent: done\ndata: {"metadata": {}}\n\n'
 
 api = APIRouter(route_class=StrictJsonRoute, tags=["api"])
+shops = APIRouter(tags=["api"])
 operations = APIRouter(tags=["operations"])
 
 
@@ -129,9 +130,17 @@ bearer = HTTPBearer(auto_error=False, description="The token of a shop.")
 def shop(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)], parts: Given) -> str:
     """The shop that orders. Raises ProblemError 401."""
     token = credentials.credentials if credentials else ""
-    if not hmac.compare_digest(token.encode(), parts.settings.token.encode()):
+    caller = parts.tokens.shop(token)
+    if caller is None:
         raise ProblemError(401, "A valid bearer token is needed.", {"WWW-Authenticate": "Bearer"})
-    return "shop"
+    return caller
+
+
+@shops.get("/api/orders", responses=responses(401, 429))
+async def list_orders(request: Request, parts: Given, caller: Annotated[str, Depends(shop)]) -> OrderList:
+    """The orders that a shop placed lately, the latest first."""
+    parts.lists.count(caller, request)
+    return OrderList(orders=parts.placed.of(caller))
 
 
 @api.post(
@@ -158,6 +167,7 @@ async def place_order(
 
     async def place() -> str:
         await parts.orders.place(booking)
+        parts.placed.add(caller, booking.reference)
         return booking.reference
 
     try:

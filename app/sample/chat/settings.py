@@ -18,7 +18,7 @@ class Settings(BaseModel):
 
     port: int
     instance: str
-    token: str
+    shop_key: str
     cache_url: str
     model_url: str
     stock_url: str
@@ -47,6 +47,6 @@ class Settings(BaseModel):
         """Raises KeyError for a missing variable, ValidationError for a key that is wrong."""
         environment = {
             name: os.environ[f"GREENLIGHT_SAMPLE_{name.upper()}"]
-            for name in ("port", "instance", "token", "cache_url", "journal")
+            for name in ("port", "instance", "shop_key", "cache_url", "journal")
         }
         return cls.model_validate(json.loads(Path(config_file).read_text()) | environment)

@@ -68,6 +68,12 @@ class OrderReply(BaseModel):
     status: str = Field(examples=["booked"])
 
 
+class OrderList(BaseModel):
+    """Orders, the latest first."""
+
+    orders: list[str] = Field(examples=[["ord-3f2a9c0d1e2b4c5d"]])
+
+
 class Health(BaseModel):
     """Whether this process works, and how its components are."""
 
