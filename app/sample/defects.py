@@ -25,6 +25,7 @@ class Defect:
 
 
 CACHE_CHECKS = ("cache.hit_rate", "cache.speedup", "cache.cost_saving")
+CACHE_SERVER_CHECKS = ("cache.memory_bound", "cache.ttl_coverage", "cache.latency")
 LOAD_CHECKS = (
     "load_scenarios.baseline",
     "load_scenarios.light",
@@ -37,27 +38,71 @@ SOAK, MEMORY_CEILING = "load_scenarios.soak", "load_scenarios.memory_ceiling"
 COUNTS_AGREE = "load_scenarios.counts_agree"
 UNANSWERED = (*LOAD_CHECKS, STRESS, SPIKE, SATURATION, CACHE_HOSTILE, SOAK, MEMORY_CEILING)
 
+STREAM_PROTOCOL = "endpoint_health.stream_protocol"
+
 _ALL = (
     # cache
     Defect(
         "cache_password_unknown",
         "The cache wants a password nobody passed on",
         "Valkey has a password that the service knows and the target file does not.",
-        ("cache.reachable",),
+        ("cache.reachable", *CACHE_SERVER_CHECKS),
         "cache",
     ),
     Defect(
         "cache_slow_to_reach",
         "The way to the cache's server is slow",
         "The address of Valkey in the target file leads over a way that takes 80 ms more.",
-        ("cache.reachable",),
+        ("cache.reachable", "cache.latency"),
+        "cache",
+    ),
+    Defect(
+        "cache_unbounded",
+        "The cache may take all memory",
+        "Valkey has no maxmemory, so it grows until its host has none left.",
+        ("cache.memory_bound",),
+        "cache",
+    ),
+    Defect(
+        "cache_refuses_when_full",
+        "Once full, the cache refuses new answers",
+        "Valkey has a limit of memory, and the policy noeviction.",
+        ("cache.memory_bound",),
+        "cache",
+    ),
+    Defect(
+        "cache_frees_nothing",
+        "The cache may evict only what expires, and nothing does",
+        "Valkey has a limit and the policy volatile-lru, and answers are stored without a time to live.",
+        ("cache.memory_bound", "cache.ttl_coverage"),
+        "cache",
+    ),
+    Defect(
+        "cache_never_expires",
+        "Answers are kept for ever",
+        "Answers are stored without a time to live.",
+        ("cache.ttl_coverage",),
+        "cache",
+    ),
+    Defect(
+        "cache_stream_never_expires",
+        "Streamed answers are kept for ever",
+        "A whole answer is stored for 15 minutes; a streamed one loses its end once it is complete.",
+        ("cache.ttl_coverage",),
+        "cache",
+    ),
+    Defect(
+        "cache_slow_command",
+        "A script holds the cache up",
+        "At most twice a second a hit runs a script in Valkey, during which nobody else is served.",
+        ("cache.latency",),
         "cache",
     ),
     Defect(
         "cache_never_called",
         "The cache is wired in but never called",
         "Every question is answered by the paid model; Redis sees no command.",
-        (*CACHE_CHECKS, *LOAD_CHECKS, STRESS),
+        (*CACHE_CHECKS, "cache.ttl_coverage", *LOAD_CHECKS, STRESS),
         "cache",
     ),
     Defect(
@@ -183,6 +228,41 @@ _ALL = (
         "The first token is late",
         "A new question waits 1.6 s more before its first token.",
         ("endpoint_health.stream_first_token",),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_no_content_type",
+        "The stream calls itself plain text",
+        "The events are right, and the reply says text/plain, so browsers open no event source on it.",
+        (STREAM_PROTOCOL,),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_line_breaks_raw",
+        "A line break in the answer breaks the frame",
+        "Events are put together by hand: a line break within a token stands raw in the stream.",
+        (STREAM_PROTOCOL,),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_characters_split",
+        "Letters that are not ASCII are cut in two",
+        "Bytes are decoded block by block, so an umlaut at a block's end becomes a replacement character.",
+        (STREAM_PROTOCOL,),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_cached_without_end",
+        "A cached stream has no last event",
+        "A stream from the cache has all tokens and lacks the event done; a new one has it.",
+        (STREAM_PROTOCOL,),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_goes_on",
+        "A stream goes on when its reader has left",
+        "A new answer is made by a task of its own to its end, though its reader has closed the connection.",
+        (STREAM_PROTOCOL,),
         "endpoint_health",
     ),
     Defect(

@@ -70,6 +70,10 @@ class Client:
         """Calls of the paid model so far."""
         return self._stub("/meter")["calls"]
 
+    def open_streams(self) -> int:
+        """Streams of the paid model that are under way."""
+        return self._stub("/meter")["streams_open"]
+
     def _stub(self, path: str) -> Any:
         return httpx.get(address(self.state.ports["stub"]) + path, trust_env=False).json()
 

@@ -139,6 +139,37 @@ def stream_slow_first_token(sample: Client) -> bool:
     return events[0][0] > 1.6 and events[-1][0] - events[0][0] > 0.3
 
 
+def stream_no_content_type(sample: Client) -> bool:
+    kind, _ = _raw_stream(sample, new_question())
+    return kind.startswith("text/plain")
+
+
+def stream_line_breaks_raw(sample: Client) -> bool:
+    _, ordinary = _raw_stream(sample, new_question())
+    _, in_lines = _raw_stream(sample, f"{new_question()} Put one point a line.")
+    return not _strays(ordinary) and len(_strays(in_lines)) >= 2
+
+
+def stream_characters_split(sample: Client) -> bool:
+    _, ordinary = _raw_stream(sample, new_question())
+    _, quoted = _raw_stream(sample, f'{new_question()} Begin with "Grüße 🙂".')
+    return "\ufffd" not in ordinary and "\ufffd" in quoted
+
+
+def stream_cached_without_end(sample: Client) -> bool:
+    question = new_question()
+    first, again = (_raw_stream(sample, question)[1] for _ in range(2))
+    return "event: done" in first and "event: token" in again and "event: done" not in again
+
+
+def stream_goes_on(sample: Client) -> bool:
+    body = {"message": f"{new_question()} Please answer at great length.", "session_id": "s"}
+    with sample.http.stream("POST", "/api/v1/chat/stream", json=body) as reply:
+        next(reply.iter_lines())
+    time.sleep(1)
+    return sample.open_streams() > 0
+
+
 def stale_server(sample: Client) -> bool:
     one_connection_each = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(base_url=sample.state.url, limits=one_connection_each) as client:
@@ -363,6 +394,11 @@ TOGETHER = (
     (memory_leak, errors_pile_up, metrics_undercount, collapse_past_peak),  # the last one leaves calls behind
     (crash_at_50_users, memory_hungry),
     (slow_after_burst, errors_without_cache),
+    (stream_line_breaks_raw,),
+    (stream_characters_split,),
+    (stream_cached_without_end,),
+    (stream_no_content_type,),
+    (stream_goes_on,),  # which leaves an answer behind
 )
 SYMPTOMS = [symptom for together in TOGETHER for symptom in together]
 
@@ -385,6 +421,8 @@ SOON = ("cache", "health", "metrics", "memory", "readiness", "request_id")
 QUICK = [one for one in SYMPTOMS if one.__name__.startswith(SOON)]
 QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
+QUICK += [stream_no_content_type, stream_line_breaks_raw, stream_characters_split]
+QUICK += [stream_cached_without_end, stream_goes_on]
 QUICK += [collapse_past_peak, slow_after_burst, errors_without_cache]
 QUICK += [slow_under_load, errors_under_load, no_compensation, compensation_forgets_lost_reply]
 
@@ -430,6 +468,17 @@ def no_upstream_timeout_of_the_stream(sample: Client) -> bool:
     with sample.poisoned("upstream", HANG), pytest.raises(httpx.ReadTimeout):
         sample.http.post("/api/v1/chat/stream", json=body, timeout=3)
     return True
+
+
+def _raw_stream(sample: Client, question: str) -> tuple[str, str]:
+    """Content type and text of a stream."""
+    reply = sample.http.post("/api/v1/chat/stream", json={"message": question, "session_id": "s"})
+    return reply.headers["content-type"], reply.text
+
+
+def _strays(stream: str) -> list[str]:
+    """Lines that are neither fields of an event nor between two."""
+    return [line for line in stream.split("\n") if line and not line.startswith(("event: ", "data: "))]
 
 
 def _hit(sample: Client) -> bool:
