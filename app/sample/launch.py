@@ -28,11 +28,11 @@ MODEL_SEED = 20_251_123
 MODEL_PLACES_PARALLEL = 16
 MODEL_PLACES = 24  # with those who wait
 SLOW_CACHE_PROXY = "cache-direct"
-
 TOKEN_VALID_S = 365 * 86_400  # longer than a sample is up
 TOKEN_OLD_S = 86_400
 # Defects of how the cache's server is set up.
 OWN_CACHE = ("cache_password_unknown", "cache_unbounded", "cache_refuses_when_full", "cache_frees_nothing")
+
 
 def planned(
     chat_port: int, redis_url: str | None, folder: Path, target_file: Path | None, defects: tuple[str, ...]
@@ -51,8 +51,8 @@ def planned(
         own_redis=redis_url is None,
     )
     require_possible(state)
-    Secrets(
     shop_key, now = secrets.token_urlsafe(32), time.time()
+    Secrets(
         shop_key=shop_key,
         token=token("shop", shop_key, expires_at=now + TOKEN_VALID_S),
         other_token=token("other shop", shop_key, expires_at=now + TOKEN_VALID_S),

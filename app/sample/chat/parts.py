@@ -17,8 +17,8 @@ from app.sample.chat.ordering.idempotency import IdempotencyKeys
 from app.sample.chat.ordering.orders import Compensations, Journal, Orders
 from app.sample.chat.ordering.partners import PartnerStep
 from app.sample.chat.settings import Settings
-from app.sample.chat.telemetry import Telemetry
 from app.sample.chat.shops import Lists, Placed, Tokens
+from app.sample.chat.telemetry import Telemetry
 
 
 @dataclass
@@ -32,10 +32,10 @@ class Parts:
     orders: Orders
     compensations: Compensations
     idempotency: IdempotencyKeys[str]
-    model_client: httpx.AsyncClient
     tokens: Tokens
     placed: Placed
     lists: Lists
+    model_client: httpx.AsyncClient
     partner_clients: list[httpx.AsyncClient]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -76,13 +76,13 @@ def build(settings: Settings) -> Parts:
         orders=Orders(steps, journal, compensations, telemetry),
         compensations=compensations,
         idempotency=IdempotencyKeys(),
+        tokens=access.tokens(settings.shop_key, defects),
+        placed=Placed(),
+        lists=access.lists(defects),
         model_client=model_client,
         partner_clients=partner_clients,
     )
 
-        tokens=access.tokens(settings.shop_key, defects),
-        placed=Placed(),
-        lists=access.lists(defects),
 
 def _steps(settings: Settings) -> tuple[list[PartnerStep], list[httpx.AsyncClient]]:
     partners = (
