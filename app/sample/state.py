@@ -46,7 +46,7 @@ class State(BaseModel):
 
 
 class Secrets(BaseModel):
-    """What only the sample and its assessment know. ``redis_url`` leads to Redis directly."""
+    """What only the sample and its assessment know. ``redis_url`` leads to Redis directly.
 
     ``shop_key`` signs the tokens of shops: one, another one, and one that has run out.
     """

@@ -15,6 +15,7 @@ from app.sample.chat import problems, routes
 from app.sample.chat.broken import contract as broken_contract
 from app.sample.chat.broken import doors
 from app.sample.chat.broken import routes as broken_routes
+from app.sample.chat.broken import streams as broken_streams
 from app.sample.chat.guards import Guards, Rate
 from app.sample.chat.parts import Parts, build
 from app.sample.chat.settings import VERSION, Settings
@@ -43,6 +44,7 @@ def create(settings: Settings) -> ASGIApp:
     problems.install(app)
     app.include_router(broken_contract.router(settings.defects))
     app.include_router(broken_routes.router(settings.defects))
+    app.include_router(broken_streams.router(settings.defects))
     app.include_router(routes.api)
     app.include_router(routes.shops)
     app.include_router(broken_contract.left(routes.operations, settings.defects))
