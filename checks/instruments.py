@@ -132,14 +132,14 @@ class Bodies(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """What handshakes with the target show. ``problem`` says why there was none at all.
+    """What handshakes with the target show. ``failure`` says why there was none at all.
 
     ``distrust`` is why this machine does not trust the certificate, "" where it does, whatever its name;
     ``days_left`` and ``life_days`` are of its validity. ``old_versions`` were agreed to though nobody should;
     ``untried`` could not be offered by this machine.
     """
 
-    problem: str = ""
+    failure: Failure | None = None
     version: str = ""
     distrust: str = ""
     name_matches: bool | None = None

@@ -362,6 +362,7 @@ class Objectives(Table):
     answer_within_s: float | None = Field(default=None, gt=0)
     peak_per_s: float | None = Field(default=None, gt=0, le=10_000)
     memory_bytes: float | None = Field(default=None, gt=0)
+    body_bytes: int | None = Field(default=None, gt=0, le=1_000_000_000)
     recovery_s: float | None = Field(default=None, gt=0)
     rate_limit: RateLimit | None = None
 
@@ -464,14 +465,24 @@ class Claim(Table):
     better: Literal["higher", "lower"] = "higher"
 
 
+def _clean_origin(origin: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?", origin):
+        raise ValueError(f"{origin!r} is not a web origin such as https://shop.example")
+    return origin.lower()
+
+
 class Target(Table):
-    """A service to assess. ``key`` is the name of its file and of its history."""
+    """A service to assess. ``key`` is the name of its file and of its history.
+
+    ``web_origins`` are the sites whose pages may call it with their users' credentials.
+    """
 
     key: str = "service"
     url: str
     name: str = ""
     team: str = ""
     public: bool = False
+    web_origins: tuple[Annotated[str, AfterValidator(_clean_origin)], ...] = ()
     allow_faults: bool = False
     ask: Ask | None = None
     stream: Stream | None = None

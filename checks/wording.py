@@ -66,6 +66,7 @@ _WRITERS: dict[str, Callable[[float], str]] = {
     "ratio": _ratio,
     "ms": _ms,
     "s": _s,
+    "days": lambda value: f"{_trimmed(value, 0 if abs(value) >= 10 else 1)}{NBSP}days",
     "x": lambda value: f"{_trimmed(value, 1)}x",
     "count": lambda value: _trimmed(value, 0 if value == int(value) else 1),
     "bytes": _bytes,

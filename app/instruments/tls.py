@@ -40,7 +40,7 @@ class TlsHandshakes:
         self._ends_at = 0.0
 
     async def look(self) -> TlsFacts:
-        """The facts now, within TOTAL_S. For a target without TLS it is a ``problem`` that there is none."""
+        """The facts now, within TOTAL_S. For a target without TLS it is a ``failure`` that there is none."""
         return await asyncio.to_thread(self._look)
 
     def _look(self) -> TlsFacts:
@@ -48,7 +48,7 @@ class TlsHandshakes:
         try:
             version, certificate = self._shake(_lenient(), _version_and_certificate)
         except (OSError, ValueError) as error:
-            return TlsFacts(problem=failure_of(error).detail)
+            return TlsFacts(failure=failure_of(error))
         pinned = _pinned(certificate)
         old = {name: self._agrees_to(version) for name, version in OLD_VERSIONS.items()}
         facts = TlsFacts(

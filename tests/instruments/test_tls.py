@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from app.instruments.tls import TlsHandshakes
-from checks.contract import Target, TlsFacts
+from checks.contract import FailureKind, Target, TlsFacts
 from tests.instruments.servers import free_port
 from tests.instruments.tls_servers import Authority, allowing, secured
 
@@ -26,7 +26,7 @@ async def facts(authority: Authority, context: ssl.SSLContext, host: str = "127.
 
 async def test_a_good_certificate_and_modern_tls(authority):
     found = await facts(authority, authority.certificate())
-    assert (found.problem, found.distrust, found.name_matches) == ("", "", True)
+    assert (found.failure, found.distrust, found.name_matches) == (None, "", True)
     assert found.version == "TLSv1.3"
     assert found.names == ("127.0.0.1",)
     assert found.days_left == pytest.approx(89, abs=0.1)
@@ -101,6 +101,6 @@ async def test_a_server_without_tls_and_none_at_all_are_a_problem_in_words():
     async with await asyncio.start_server(web, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         found = await TlsHandshakes(Target(url=f"https://127.0.0.1:{port}")).look()
-    assert found.problem.startswith("TLS failed")
+    assert found.failure.kind is FailureKind.TLS
     found = await TlsHandshakes(Target(url=f"https://127.0.0.1:{free_port()}")).look()
-    assert "refused" in found.problem
+    assert found.failure.kind is FailureKind.REFUSED
