@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.hostile.cell import Cell, Row, carry_out, checks_to_try
 from tests.hostile.visits import BEHAVIOURS
 
+STEP = 100  # findings between two lines of progress
 BESIDE_S = 90.0  # the engine's own questions before and after a check, each with its deadline
 SIGNS = {"pass": "P", "warn": "W", "fail": "F", "not_assessed": "-", "not_applicable": "n", "error": "E"}
 
@@ -46,6 +47,8 @@ def carry_out_all(
                     found = _ended(reader, running.pop(reader))
                     hear(found)
                     rows += found
+                    if len(rows) // STEP > (len(rows) - len(found)) // STEP:
+                        print(f"{len(rows)} findings, {len(waiting)} cells to go", flush=True)  # noqa: T201
     return rows
 
 

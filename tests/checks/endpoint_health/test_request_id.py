@@ -50,6 +50,13 @@ def test_ids_that_are_honoured_everywhere_pass():
     assert "X-Request-ID: 6f1c2d3e-greenlight" in finding.reproduce
 
 
+def test_a_service_that_takes_all_patience_is_read_at_one_route(monkeypatch):
+    monkeypatch.setattr(request_id, "PATIENCE_S", 0.0)
+    service = Service(health=None)
+    assert measured(service).outcome is Outcome.NOT_ASSESSED
+    assert {request.url for request in service.sent} == {"/health"}
+
+
 def test_a_trace_that_goes_on_under_another_span_is_honoured():
     class Traces(Service):
         def headers(self, request, status):

@@ -134,6 +134,14 @@ async def redis_sends_an_info_of_ten_megabytes(visit: Visit) -> None:
 
 
 @behaves("redis")
+async def redis_sends_an_info_with_a_value_of_ten_megabytes(visit: Visit) -> None:
+    text = b"run_id:a\r\nuptime_in_seconds:%s\r\n" % (b"x" * (10 << 20))
+    async for command in commands(visit.reader):
+        info = command[:1] == [b"INFO"]
+        await visit.write(b"$%d\r\n%s\r\n" % (len(text), text) if info else b"+OK\r\n")
+
+
+@behaves("redis")
 async def redis_scans_in_a_circle(visit: Visit) -> None:
     """SCAN never comes back to cursor 0, and hands out keys of every kind."""
     keys = [b"chat:%d" % n for n in range(8)] + [b"chat:\x00\xff\x1b[31m", b"chat:" + b"k" * 5000]

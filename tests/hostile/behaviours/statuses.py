@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 from tests.hostile.visits import Visit, behaves
@@ -20,6 +21,12 @@ async def limits_for_a_negative_time(visit: Visit) -> None:
 @behaves()
 async def limits_for_no_known_time(visit: Visit) -> None:
     await visit.json('{"detail": "slow down"}', 429, Retry_After="Thu, 99 Nev 20\x1b[1m; NaN")
+
+
+@behaves()
+async def limits_after_four_seconds(visit: Visit) -> None:
+    await asyncio.sleep(4)
+    await visit.json('{"detail": "slow down"}', 429)
 
 
 @behaves()
