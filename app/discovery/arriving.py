@@ -62,13 +62,14 @@ def _why_not(url: str, reply: Reply) -> str:
         return f"{url} {said}. " + (
             f"If that is the service, look there: `python -m app discover {there}`." if there else ""
         )
+    perhaps = f"If it speaks {'plain HTTP' if other == 'http' else 'TLS'}, try {switched}."
     remedies = {
         FailureKind.REFUSED: "Start the service or change the URL.",
         FailureKind.DNS: "Check the host name in the URL.",
-        FailureKind.TIMEOUT: "It accepts connections and says nothing: see whether it hangs.",
-        FailureKind.TLS: f"If it speaks plain HTTP, try {switched}. Else use the name in its certificate, "
-        "and a certificate that is valid and that this machine trusts.",
-        FailureKind.RESET: f"If it speaks TLS, try {switched}." if other == "https" else "See its log.",
+        FailureKind.TIMEOUT: f"{perhaps} Else see whether it hangs.",
+        FailureKind.TLS: f"{perhaps} Else use the name in its certificate, and a certificate that is valid "
+        "and that this machine trusts.",
+        FailureKind.RESET: f"{perhaps} Else check the port: what speaks there may not be HTTP.",
         FailureKind.PROTOCOL: f"Something else than HTTP speaks there. Check the port, or try {switched}.",
     }
     return f"{url}: {said}. {remedies.get(reply.failure.kind, 'Check the URL.')}"

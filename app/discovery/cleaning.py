@@ -15,9 +15,14 @@ MAX_REMARK_CHARS = 200
 NOT_TEXT = re.compile("[\ud800-\udfff]")  # a lone surrogate is no character, and TOML cannot say it
 
 
+def printable(text: str) -> str:
+    """``text`` without line ends and control characters, for a terminal."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def remark(text: str) -> str:
     """``text`` on one line, printable and short: for a comment and for a terminal."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    line = " ".join(printable(text).split())
     return line if len(line) <= MAX_REMARK_CHARS else line[: MAX_REMARK_CHARS - 1] + "…"
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from app import targets
 from app.discovery import arriving, candidates, reading
 from app.discovery.arriving import DiscoveryError, Say
-from app.discovery.cleaning import remark
+from app.discovery.cleaning import printable, remark
 from app.discovery.found import Discovery
 from app.discovery.sending import Sender
 from app.instruments.http import HttpProbe
@@ -55,7 +55,7 @@ def explore(url: str, headers: Mapping[str, str], say: Say, within_s: float | No
                 f"The header {name} looks like a secret, and a target file holds none. Set an environment "
                 f"variable and refer to it: -H '{name}: ${{NAME}}'."
             )
-    return asyncio.run(_looked(url, headers, say, within_s, first_look=True))
+    return asyncio.run(_looked(url, headers, lambda text: say(printable(text)), within_s, first_look=True))
 
 
 async def _looked(
@@ -225,7 +225,7 @@ class _Explorer:
         whole = [item for item in askable if not item.streams]
         streams = [item for item in askable if item.streams]
         await self._ask_listed(whole[:MAX_TRIED])
-        if "ask" not in self._tables and not askable:
+        if not operations:  # a document that lists no question says that there is none
             await self._ask_usual(nowhere)
         tables = [candidates.call_table(item) for item in streams[:MAX_TRIED]]
         tables += [

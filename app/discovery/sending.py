@@ -11,7 +11,7 @@ from app.instruments.http import HttpProbe
 from app.instruments.sse import SseReader
 from app.instruments.wire import Wire
 from checks.contract import InstrumentFailure, Reply, Request, StreamReply
-from checks.target import Call, Stream
+from checks.target import Ask, Stream
 
 TIMEOUT_S = 15.0
 
@@ -33,7 +33,7 @@ class Sender:
     async def ask(self, table: Mapping[str, Any], prompt: str) -> Reply | None:
         """The reply to a question, or None where none may be sent."""
         request = self._with_headers(
-            Call.model_validate(table).render(prompt=prompt, session="s-1", user="u-1")
+            Ask.model_validate(table).render(prompt=prompt, session="s-1", user="u-1")
         )
         try:
             return await self._http.send(request, timeout_s=TIMEOUT_S)

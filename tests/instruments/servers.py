@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted(talk: Talk) -> AsyncIterator[Scripted]:
+async def scripted(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
     """Serve ``talk`` for each request, keep-alive, until the block ends."""
     served = Scripted(0)
     tasks: set[asyncio.Task[None]] = set()
@@ -73,7 +74,7 @@ async def scripted(talk: Talk) -> AsyncIterator[Scripted]:
                     break
         writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 20)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 20, ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
