@@ -1,15 +1,17 @@
-"""What a defect changes outside the chat API: the cache's password, the way to it, and the target file."""
+"""What a defect changes outside the chat API: the cache's server, the way to it, and the target file."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 from redis import Redis
 
-from app.sample.launch import REDIS_URL_NAME, SLOW_CACHE_PROXY, redis_address, require_possible
+from app.sample.chat.cache import KEY_PREFIX
+from app.sample.launch import CACHE_LIMIT, REDIS_URL_NAME, SLOW_CACHE_PROXY, redis_address, require_possible
 from app.sample.processes import address
 from app.sample.serving import HOST
 from app.sample.state import State, read_secrets, write_private
@@ -19,18 +21,39 @@ SLOW_CACHE_MS = 80  # above the 50 ms at which cache.reachable fails
 
 
 def arrange_cache(state: State) -> None:
-    """Bring password and slow way of the cache in line with the defects. Raises SampleError."""
+    """Bring the cache's password, limits and slow way in line with the defects. Raises SampleError."""
     require_possible(state)
     if state.own_redis:
-        _set_password(state, locked="cache_password_unknown" in state.defects)
+        _set_up_server(state)
     _set_slow_way(state, slow="cache_slow_to_reach" in state.defects)
 
 
-def _set_password(state: State, *, locked: bool) -> None:
-    password = read_secrets(state.folder).redis_password
+def forget_answers(state: State) -> None:
+    """Delete the answers in the cache: those of a defect that gives them no end would stay for ever."""
+    kept = read_secrets(state.folder)
     # A server without a password takes any, so this works whether or not it has one already.
+    password = {"password": kept.redis_password} if state.own_redis else {}
+    with Redis.from_url(kept.redis_url, **password) as client:
+        keys = list(client.scan_iter(f"{KEY_PREFIX}*", count=1000))
+        if keys:
+            client.unlink(*keys)
+
+
+def _set_up_server(state: State) -> None:
+    password = read_secrets(state.folder).redis_password
+    locked = "cache_password_unknown" in state.defects
     with Redis(HOST, state.ports["valkey"], password=password) as client:
         client.config_set("requirepass", password if locked else "")
+        for name, value in (CACHE_LIMIT | _wrong_limit(state.defects)).items():
+            client.config_set(name, value)
+
+
+def _wrong_limit(defects: Collection[str]) -> dict[str, str]:
+    if "cache_unbounded" in defects:
+        return {"maxmemory": "0"}
+    if "cache_refuses_when_full" in defects:
+        return {"maxmemory-policy": "noeviction"}
+    return {"maxmemory-policy": "volatile-lru"} if "cache_frees_nothing" in defects else {}
 
 
 def _set_slow_way(state: State, *, slow: bool) -> None:

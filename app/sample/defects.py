@@ -217,6 +217,27 @@ _ALL = (
         "endpoint_health",
     ),
     Defect(
+        "cors_reflects_any",
+        "Pages of any site may call with credentials",
+        "Every Origin is echoed, with credentials allowed.",
+        ("endpoint_health.transport",),
+        "endpoint_health",
+    ),
+    Defect(
+        "cors_trusts_the_end",
+        "Sites whose name ends like the shop's may call",
+        "An Origin is let in with credentials if it ends with shop.example, so evilshop.example is.",
+        ("endpoint_health.transport",),
+        "endpoint_health",
+    ),
+    Defect(
+        "nosniff_missing_on_errors",
+        "Error replies may be sniffed",
+        "X-Content-Type-Options stands in good replies only.",
+        ("endpoint_health.transport",),
+        "endpoint_health",
+    ),
+    Defect(
         "stream_all_at_once",
         "The stream comes all at once",
         "Tokens are held back until the last one is there.",

@@ -26,6 +26,7 @@ CHAT_PARTS = ("older chat", "chat")
 REDIS_URL_NAME = "GREENLIGHT_SAMPLE_REDIS_URL"
 MODEL_SEED = 20_251_123
 MODEL_PLACES_PARALLEL = 16
+CACHE_LIMIT = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
 MODEL_PLACES = 24  # with those who wait
 SLOW_CACHE_PROXY = "cache-direct"
 TOKEN_VALID_S = 365 * 86_400  # longer than a sample is up
@@ -65,10 +66,9 @@ def planned(
 
 def require_possible(state: State) -> None:
     """Raises SampleError where a defect needs a part that this sample does not have."""
-    if not state.own_redis and "cache_password_unknown" in state.defects:
-        raise SampleError(
-            "The defect cache_password_unknown needs the sample's own Valkey; leave out --redis."
-        )
+    asked = () if state.own_redis else [name for name in OWN_CACHE if name in state.defects]
+    if asked:
+        raise SampleError(f"The defect {asked[0]} needs the sample's own Valkey; leave out --redis.")
 
 
 def start_dependencies(state: State) -> State:
@@ -201,8 +201,7 @@ def _valkey_command(state: State) -> list[str]:
         "dir": str(state.folder),
         "save": "",
         "appendonly": "no",
-        "maxmemory": "64mb",
-        "maxmemory-policy": "allkeys-lru",
+        **CACHE_LIMIT,
     }
     return [
         str(get_binary_path()),

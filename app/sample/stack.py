@@ -64,6 +64,7 @@ def up(
         try:
             state = launch.start_dependencies(state)
             arrange.arrange_cache(state)
+            arrange.forget_answers(state)
             state = launch.start_chat(state)
             arrange.write_target(state)
         except BaseException:  # Ctrl-C too leaves nothing running
@@ -107,6 +108,7 @@ def set_defects(names: Iterable[str], folder: Path | None = None) -> State:
         arrange.arrange_cache(state)
         chats = [part for part in state.parts if part.name in launch.CHAT_PARTS]
         processes.end(chats, grace_s=RESTART_GRACE_S)
+        arrange.forget_answers(state)
         rest = tuple(part for part in state.parts if part not in chats)
         state = launch.start_chat(state.model_copy(update={"parts": rest}).save())
         arrange.write_target(state)

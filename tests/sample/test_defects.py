@@ -19,6 +19,7 @@ from redis import AuthenticationError, Redis
 from app.sample import stack
 from app.sample.chat.broken.doors import CROWD
 from app.sample.chat.broken.load import BALLAST_BYTES, LEAKED_BYTES, SLOW_HIT_S
+from app.sample.chat.cache import key_of
 from app.sample.defects import AS_FOUND, DEFECTS, checked
 from checks import all_checks
 from tests.sample.client import HANG, SLOW, Client, eventually, new_question
@@ -50,6 +51,39 @@ def cache_slow_to_reach(sample: Client) -> bool:
         redis.ping()
         declared = redis.connection_pool.connection_kwargs["port"]
     return declared != sample.state.ports["valkey"] and _hit(sample)
+
+
+def cache_unbounded(sample: Client) -> bool:
+    return _memory_limit(sample) == (0, "allkeys-lru") and _hit(sample)
+
+
+def cache_refuses_when_full(sample: Client) -> bool:
+    most, policy = _memory_limit(sample)
+    return policy == "noeviction" and most > 0 and _hit(sample)
+
+
+def cache_frees_nothing(sample: Client) -> bool:
+    most, policy = _memory_limit(sample)
+    return policy == "volatile-lru" and most > 0 and _lives_s(sample, sample.chat) is None
+
+
+def cache_never_expires(sample: Client) -> bool:
+    return _lives_s(sample, sample.chat) is None and _lives_s(sample, sample.stream) is None
+
+
+def cache_stream_never_expires(sample: Client) -> bool:
+    whole, streamed = _lives_s(sample, sample.chat), _lives_s(sample, sample.stream)
+    return whole is not None and 890 < whole <= 900 and streamed is None
+
+
+def cache_slow_command(sample: Client) -> bool:
+    with Redis(port=sample.state.ports["valkey"]) as redis:
+        before = redis.info("commandstats").get("cmdstat_eval", {"calls": 0})["calls"]
+        known = new_question()
+        for _ in range(3):
+            sample.chat(known)
+        after = redis.info("commandstats").get("cmdstat_eval", {"calls": 0, "usec_per_call": 0})
+    return after["calls"] == before + 1 and after["usec_per_call"] > 10_000
 
 
 def cache_never_called(sample: Client) -> bool:
@@ -127,6 +161,20 @@ def bad_input_poisons(sample: Client) -> bool:
     before = sample.chat().status_code
     sample.http.post("/api/chat", content=NESTED, headers={"Content-Type": "application/json"})
     return (before, sample.chat().status_code, sample.order().status_code) == (200, 500, 500)
+
+
+def cors_reflects_any(sample: Client) -> bool:
+    return _lets_in(sample, "https://a.example") and _lets_in(sample, "null")
+
+
+def cors_trusts_the_end(sample: Client) -> bool:
+    asked = ("https://a.example", "https://shop.example", "https://evilshop.example")
+    return [_lets_in(sample, origin) for origin in asked] == [False, True, True]
+
+
+def nosniff_missing_on_errors(sample: Client) -> bool:
+    good, bad = (sample.http.get(path).headers for path in ("/health", "/nowhere"))
+    return "x-content-type-options" in good and "x-content-type-options" not in bad
 
 
 def stream_all_at_once(sample: Client) -> bool:
@@ -383,7 +431,12 @@ TOGETHER = (
         compensation_forgets_lost_reply,
     ),
     (cache_keeps_few, bad_input_accepted, stale_server),
+    (cache_unbounded, cache_stream_never_expires, cache_slow_command),
+    (cache_refuses_when_full, cache_never_expires),
+    (cache_frees_nothing,),
     (request_id_per_connection, cache_outage_500, wrong_shape),
+    (cors_reflects_any,),
+    (cors_trusts_the_end, nosniff_missing_on_errors),
     (primary_route_flaky, metrics_unparseable),
     (cache_key_never_matches,),
     (cache_marker_lies,),
@@ -419,6 +472,7 @@ def test_a_defect_shows_its_symptom(
 # Where an outage, an order or a crowd is needed the healthy case stands in the other test files.
 SOON = ("cache", "health", "metrics", "memory", "readiness", "request_id")
 QUICK = [one for one in SYMPTOMS if one.__name__.startswith(SOON)]
+QUICK += [cors_reflects_any, cors_trusts_the_end, nosniff_missing_on_errors]
 QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
 QUICK += [stream_no_content_type, stream_line_breaks_raw, stream_characters_split]
@@ -481,6 +535,16 @@ def _strays(stream: str) -> list[str]:
     return [line for line in stream.split("\n") if line and not line.startswith(("event: ", "data: "))]
 
 
+def _lets_in(sample: Client, origin: str) -> bool:
+    asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    replies = (sample.http.options("/api/chat", headers=asks), sample.http.get("/health", headers=asks))
+    return all(
+        reply.headers.get("access-control-allow-origin") == origin
+        and reply.headers.get("access-control-allow-credentials") == "true"
+        for reply in replies
+    )
+
+
 def _hit(sample: Client) -> bool:
     question = new_question()
     sample.chat(question)
@@ -491,6 +555,21 @@ def _redis_lookups(sample: Client) -> int:
     with Redis(port=sample.state.ports["valkey"]) as redis:
         stats = redis.info("stats")
     return int(stats["keyspace_hits"]) + int(stats["keyspace_misses"])
+
+
+def _memory_limit(sample: Client) -> tuple[int, str]:
+    with Redis(port=sample.state.ports["valkey"]) as redis:
+        memory = redis.info("memory")
+    return int(memory["maxmemory"]), memory["maxmemory_policy"]
+
+
+def _lives_s(sample: Client, ask: Callable[[str], object]) -> int | None:
+    """How long the answer to a new question is kept; None: for ever."""
+    question = new_question()
+    ask(question)
+    with Redis(port=sample.state.ports["valkey"]) as redis:
+        seconds = redis.ttl(key_of(question))
+    return None if seconds == -1 else seconds
 
 
 def _hangs(sample: Client, longer_than_s: float) -> bool:

@@ -63,9 +63,12 @@ class Memory:
 
 
 class RedisAnswers:
-    """Answers in Redis. Raises RedisError, OSError or TimeoutError when it does not answer in time."""
+    """Answers in Redis, each for ``ttl_s`` (None: for ever).
 
-    def __init__(self, url: str, *, ttl_s: int, timeout_s: float | None) -> None:
+    Raises RedisError, OSError or TimeoutError when it does not answer in time.
+    """
+
+    def __init__(self, url: str, *, ttl_s: int | None, timeout_s: float | None) -> None:
         self._ttl_s = ttl_s
         self._redis = Redis.from_url(
             url,

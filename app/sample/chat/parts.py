@@ -12,6 +12,7 @@ from app.sample.chat.broken import access
 from app.sample.chat.broken import answers as broken_answers
 from app.sample.chat.broken import load as broken_load
 from app.sample.chat.broken import ordering as broken_ordering
+from app.sample.chat.broken import server as broken_server
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
 from app.sample.chat.ordering.idempotency import IdempotencyKeys
 from app.sample.chat.ordering.orders import Compensations, Journal, Orders
@@ -58,13 +59,16 @@ def build(settings: Settings) -> Parts:
         tries=settings.model_tries,
         calls=telemetry.model_calls,
     )
-    redis = RedisAnswers(settings.cache_url, ttl_s=settings.cache_ttl_s, timeout_s=settings.cache_timeout_s)
+    ttl_s = broken_server.ttl_s(settings)
+    redis = RedisAnswers(settings.cache_url, ttl_s=ttl_s, timeout_s=settings.cache_timeout_s)
     cache = TwoLevels(redis, Memory(settings.memory_entries, settings.cache_ttl_s), telemetry.cache_up)
     kept = broken_load.cache(broken_answers.cache(cache, redis, model, defects), defects)
     places = broken_load.places_kind(defects)(
         settings.model_parallel, settings.model_waiting, settings.model_wait_s
     )
+    kept = broken_server.cache(kept, settings)
     answers = Answers(kept, model, places, broken_answers.flights(defects), telemetry)
+    answering = broken_server.answers(broken_answers.answers(answers, defects), cache, settings)
     healthy_steps, partner_clients = _steps(settings)
     steps, journal = broken_ordering.steps(healthy_steps, defects), Journal(settings.journal)
     compensations = broken_ordering.compensations(steps, journal, telemetry, defects)
@@ -72,7 +76,7 @@ def build(settings: Settings) -> Parts:
         settings=settings,
         telemetry=telemetry,
         cache=cache,
-        answers=broken_load.answers(broken_answers.answers(answers, defects), defects),
+        answers=broken_load.answers(answering, defects),
         orders=Orders(steps, journal, compensations, telemetry),
         compensations=compensations,
         idempotency=IdempotencyKeys(),
