@@ -24,7 +24,7 @@ from app.instruments.prompts import RunPrompts
 from app.instruments.references import References, names_in
 from app.instruments.wire import Wire
 from checks.contract import InstrumentFailure, Operation, Reply, Target, plural
-from checks.target import REFERENCE
+from checks.target import HEADER_NAME, REFERENCE
 
 MAX_TRIED = 5  # operations that are asked, and streams
 MAX_NAMED = 8  # routes that are listed by name
@@ -49,13 +49,24 @@ def explore(url: str, headers: Mapping[str, str], say: Say, within_s: float | No
 
     Raises DiscoveryError where nothing that speaks HTTP answers at ``url`` itself.
     """
+    _checked(headers)
+    return asyncio.run(_looked(url, headers, lambda text: say(printable(text)), within_s, first_look=True))
+
+
+def _checked(headers: Mapping[str, str]) -> None:
+    """Raises DiscoveryError for a header that cannot be sent, and for a secret that would reach the file."""
     for name, value in headers.items():
+        if not HEADER_NAME.match(name) or not (value.isascii() and value.isprintable()):
+            raise DiscoveryError(
+                f"The header {remark(name)!r} cannot be sent: see its name and its characters."
+            )
         if any(word in name.lower() for word in SECRET_HEADERS) and not REFERENCE.search(value):
             raise DiscoveryError(
                 f"The header {name} looks like a secret, and a target file holds none. Set an environment "
                 f"variable and refer to it: -H '{name}: ${{NAME}}'."
             )
-    return asyncio.run(_looked(url, headers, lambda text: say(printable(text)), within_s, first_look=True))
+        for variable in names_in(value) - os.environ.keys():
+            raise DiscoveryError(f"The header {name} refers to {variable}, and no such variable is set.")
 
 
 async def _looked(
