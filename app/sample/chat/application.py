@@ -13,10 +13,10 @@ from starlette.types import ASGIApp
 
 from app.sample.chat import problems, routes
 from app.sample.chat.broken import contract as broken_contract
-from app.sample.chat.broken import doors
+from app.sample.chat.broken import doors, edges
 from app.sample.chat.broken import routes as broken_routes
 from app.sample.chat.broken import streams as broken_streams
-from app.sample.chat.guards import Guards, Rate
+from app.sample.chat.guards import Rate
 from app.sample.chat.parts import Parts, build
 from app.sample.chat.settings import VERSION, Settings
 from app.sample.chat.telemetry import Traced
@@ -55,14 +55,14 @@ def create(settings: Settings) -> ASGIApp:
 
 def _behind_the_door(app: FastAPI, parts: Parts) -> ASGIApp:
     settings = parts.settings
-    guarded = Guards(
+    guarded = edges.guards_kind(settings.defects)(
         app,
         user=Rate(settings.user_rate_per_s),
         address=Rate(settings.address_rate_per_s),
         body_limit_bytes=settings.body_limit_bytes,
     )
     traced = Traced(doors.door(guarded, settings.defects), parts.telemetry)
-    return broken_contract.outside(traced, settings.defects)
+    return edges.outside(broken_contract.outside(traced, settings.defects), settings.defects)
 
 
 def _openapi(app: FastAPI, defects: AbstractSet[str]) -> dict[str, Any]:

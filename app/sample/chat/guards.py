@@ -74,15 +74,16 @@ class Guards:
         async def receive_bounded() -> Message:
             nonlocal seen
             if declared.isdigit() and int(declared) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             return message
 
         return receive_bounded
 
 
-def _too_large(limit_bytes: int) -> ProblemError:
+def too_large(limit_bytes: int) -> ProblemError:
+    """The refusal of a body; the rest of it is not waited for."""
     return ProblemError(413, f"A body may have {limit_bytes} bytes.", {"Connection": "close"})
