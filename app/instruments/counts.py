@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from app.instruments.http import HttpProbe
-from app.instruments.metrics import UnreadablePageError, metric_sum
+from app.instruments.metrics import MOST_COUNT, UnreadablePageError, metric_sum
 from checks.contract import InstrumentFailure, Reply, Request, at_path
 from checks.target import Count
 
@@ -26,7 +24,7 @@ async def read_count(http: HttpProbe, count: Count, what: str, key: str) -> floa
         if count.metric
         else at_path(reply.document(), count.json_path or "")
     )
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MOST_COUNT:
         place = f"metric {count.metric}" if count.metric else f"number at `{count.json_path}`"
         raise InstrumentFailure(f"{what} {count.url} shows no {place}.", missing=key)
     return float(value)

@@ -64,8 +64,13 @@ def _with_reason(words: str, error: BaseException) -> str:
 
 def in_words(error: BaseException) -> str:
     """What an exception says, printable and short."""
-    printable = "".join(character if character.isprintable() else " " for character in str(error))
-    return printable.rstrip(".")[:MAX_DETAIL_CHARS]
+    return printable(str(error)).rstrip(".")
+
+
+def printable(text: str, most_chars: int = MAX_DETAIL_CHARS) -> str:
+    """The start of a text that came from outside, on one line, without control characters."""
+    start = text[: 4 * most_chars]  # what is left out may be long, too
+    return " ".join("".join(each if each.isprintable() else " " for each in start).split())[:most_chars]
 
 
 def timed_out(timeout_s: float, so_far: str) -> Failure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from prometheus_client import parser as prometheus_text
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
+from app.instruments.failures import in_words
 from app.instruments.http import HttpProbe
 from checks.contract import InstrumentFailure, Reply, Request, Scrape, Target
 
@@ -20,6 +20,7 @@ MAX_SERIES = 50_000
 MAX_LABEL_NAMES = 200
 MAX_LABEL_VALUES = 1_000
 MAX_VALUE_CHARS = 200
+MOST_COUNT = 2**53  # above it a float cannot count on; NaN and infinity are not below it either
 TIMEOUT_S = 10.0
 ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
@@ -75,8 +76,8 @@ class MetricsPage:
             found = metric_sum(reply, metric, labels)
         except UnreadablePageError as error:
             raise InstrumentFailure(f"{reply.url} is {error}.") from error
-        if found is not None and not math.isfinite(found):
-            raise InstrumentFailure(f"The metric {metric} of {reply.url} is {found}, which is no count.")
+        if found is not None and not abs(found) <= MOST_COUNT:
+            raise InstrumentFailure(f"The metric {metric} of {reply.url} is {found:g}, which is no count.")
         return found
 
     async def _read(self) -> Reply:
@@ -166,7 +167,7 @@ def _families(text: str, content_type: str) -> Iterator[Metric]:
     try:
         yield from parser.text_fd_to_metric_families(_bounded(text))
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # what its parsers raise on garbage
-        raise UnreadablePageError(f"not a metrics page: {str(error)[:MAX_VALUE_CHARS]}") from error
+        raise UnreadablePageError(f"not a metrics page: {in_words(error)}") from error
 
 
 def _bounded(text: str) -> Iterable[str]:

@@ -11,11 +11,11 @@ from redis import exceptions
 from redis._parsers import _AsyncRESP2Parser  # its limits can be set nowhere else
 from redis.exceptions import InvalidResponse
 
+from app.instruments.failures import in_words
 from checks.contract import InstrumentFailure, RedisCounters, RedisState, SlowCommand
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 ITEM_BYTES = 64  # what one item of a reply takes at least, once it is an object here
-MAX_TEXT_CHARS = 200
 MAX_NAME_CHARS = 40
 
 # What connections, monitors and replicas send, this instrument included: no sign that an application used
@@ -85,7 +85,7 @@ def counters_of(fields: Mapping[str, str]) -> RedisCounters:
             sees_all=fields.get("redis_mode") != "cluster" and not _follows(fields),
         )
     except (KeyError, ValueError) as error:
-        raise InstrumentFailure(f"Redis answered INFO without a usable {error}.") from error
+        raise InstrumentFailure(f"Redis answered INFO without a usable {in_words(error)}.") from error
 
 
 def state_of(fields: Mapping[str, str]) -> RedisState:
@@ -103,7 +103,7 @@ def state_of(fields: Mapping[str, str]) -> RedisState:
             rejected=int(fields["rejected_connections"]),
         )
     except (KeyError, ValueError) as error:
-        raise InstrumentFailure(f"Redis answered INFO without a usable {error}.") from error
+        raise InstrumentFailure(f"Redis answered INFO without a usable {in_words(error)}.") from error
 
 
 def slow_commands_of(reply: object) -> tuple[SlowCommand, ...]:
@@ -121,7 +121,7 @@ def slow_commands_of(reply: object) -> tuple[SlowCommand, ...]:
 
 def sentence(error: BaseException, user: str, key_prefix: str) -> str:
     """Why Redis could not be read, in words of its own."""
-    text = str(error).strip().rstrip(".")[:MAX_TEXT_CHARS]
+    text = in_words(error)
     if isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text:
         return _lacks_right(text, user, key_prefix)
     for kinds, signs, words in _SENTENCES:

@@ -23,7 +23,7 @@ import anyio.to_thread
 import httpcore  # noqa: F401 - httpx imports it, as it does anyio, within the first request, which is timed
 import httpx
 
-from app.instruments.failures import MAX_DETAIL_CHARS, failure_of, in_words
+from app.instruments.failures import failure_of, in_words, printable
 from app.instruments.inflate import Inflate
 from app.instruments.manners import REDIRECTS, USER_AGENT
 from app.instruments.origins import Origin
@@ -234,12 +234,10 @@ def _off_target(request: httpx.Request, place: str) -> Failure | None:
         there = Origin.of(url)
         httpx.URL(url)
     except (InstrumentFailure, httpx.InvalidURL, ValueError):
-        return Failure(
-            FailureKind.REDIRECT, f"redirects to {place[:MAX_DETAIL_CHARS]!r}, which is no http(s) URL"
-        )
+        return Failure(FailureKind.REDIRECT, f"redirects to {printable(place)!r}, which is no http(s) URL")
     if there == here:
         return None
-    return Failure(FailureKind.REDIRECT, f"redirects to {url[:MAX_DETAIL_CHARS]}, which is off {here}")
+    return Failure(FailureKind.REDIRECT, f"redirects to {printable(url)}, which is off {here}")
 
 
 def _onward(request: httpx.Request, status: int, place: str) -> httpx.Request:
