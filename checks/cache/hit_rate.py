@@ -9,7 +9,8 @@ How it is measured
     87.5 % of it. Hits are counted at the upstream meter, in the replies' own marker and in Redis
     (`keyspace_hits`, `keyspace_misses` and any data command), each as a change during the measurement.
     Where they differ the meter decides, then the marker: a reply may say "cached" and have been paid for,
-    and a Redis may serve rate limits and sessions as well.
+    and a Redis may serve rate limits and sessions as well. A node of a cluster or a replica sees only a part,
+    so it is no witness that the cache was never called.
 
 How to fix it
     1. Look the question up before the model is called, and store the answer after it.
@@ -93,7 +94,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         return Finding.not_assessed("Redis was restarted, or its counters reset, during the measurement.")
     fix = "Look the question up in the cache before the model is called, and store the answer after it."
     limit = Limit.at_least(thresholds.pass_hit_ratio, thresholds.warn_hit_ratio, high=1.0)
-    if before and after and after.data_commands == before.data_commands:
+    if before and after and after.sees_all and after.data_commands == before.data_commands:
         return Finding.failed(
             f"The service never touched its cache. It answered {plural(mix.answered, 'question')}, "
             f"{mix.repeats_answered} of them repeats, and Redis saw no command from it.",
