@@ -87,7 +87,7 @@ class Evidence:
 
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
-    """Stream twice, then leave; what fails ends it."""
+    """Stream twice, then leave; once the outcome is certain, nothing more is asked."""
     stream = target.stream
     if stream is None:
         raise InstrumentFailure("No streaming request is declared.", missing="stream")
@@ -111,6 +111,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     if _streamed(first) and not first.problem:
         await asyncio.sleep(KEPT_WITHIN_S)
         again = await listen(prompt)
+    if again is not None and next(_wrong(stream.path, first, again), None) is None:
         leaving = await leave_one(target, instruments, [request(f"{each} {AT_LENGTH}") for each in long])
     line = curl_line(target, request(prompt), options="-iN")
     leave = curl_line(target, request(f"{long[0]} {AT_LENGTH}"), options="-N -m 2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,3 +109,21 @@ def test_secrets_in_a_command_line_are_not_shown(tmp_path):
     for secret in ("resolved-secret", "hunter22", "abcdef", "hunter33"):
         assert secret not in fact.command
     assert "$TOKEN" in fact.command
+
+
+def test_a_connection_is_held_until_the_service_closes_its_end(here):
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as caller:
+        port = listener.getsockname()[1]
+        caller.connect(("127.0.0.1", port))
+        held, _ = listener.accept()
+        mine = caller.getsockname()[1]
+        assert here.listening(port)
+        assert here.holds_connection(port, mine) is True
+        caller.close()
+        assert here.holds_connection(port, mine) is True
+        held.close()
+        assert here.holds_connection(port, mine) is False
+
+
+def test_of_a_service_that_is_not_here_no_connection_is_seen(here):
+    assert here.holds_connection(free_port(), 5) is None

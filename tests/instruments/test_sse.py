@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.instruments.events import MAX_EVENT_CHARS, EventParser, TooLargeError
 from app.instruments.sse import BODY_START_CHARS, SseReader
-from checks.contract import FailureKind, Request, Target
+from checks.contract import FailureKind, InstrumentFailure, Request, Target
+from checks.target import Count
 from tests.instruments.servers import Visit, scripted, wire_to
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -172,3 +173,98 @@ async def test_a_refused_connection_has_neither_status_nor_first_byte():
     assert (reply.status, reply.first_byte_ms, reply.events) == (None, None, ())
     assert reply.failure is not None
     assert reply.failure.kind is FailureKind.REFUSED
+
+
+async def test_how_a_stream_was_framed_is_seen_beside_its_events():
+    async def talk(visit: Visit) -> None:
+        await visit.write(HEAD + b"data: one\ntwo\n\nevent: done\n\n")
+        visit.writer.close()
+
+    async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
+        reply = await SseReader(wire).read(Request())
+    assert [event.data for event in reply.events] == ["one"]
+    assert (reply.frames.strays, reply.frames.dataless) == (("two",), ("done",))
+
+
+async def eventually(holds) -> None:
+    """Until it holds; 5 s are more than enough."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - a reader tells nobody what it notes
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_is_read_until_its_block_ends_and_then_its_connection_closes():
+    gone = asyncio.Event()
+
+    async def talk(visit: Visit) -> None:
+        await visit.write(HEAD + b"data: a\n\n")
+        await visit.reader.read()
+        gone.set()
+        visit.writer.close()
+
+    async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
+        async with SseReader(wire).opened(Request()) as stream:
+            await eventually(lambda: stream.events)
+            assert (stream.status, stream.over, stream.failure) == (200, False, None)
+            assert stream.port == server.visits[0].writer.get_extra_info("peername")[1]
+            assert not gone.is_set()
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    ("head", "fails"),
+    [(HEAD, False), (HEAD[:-2] + b"Content-Length: 99\r\n\r\n", True)],
+    ids=["ends", "breaks off"],
+)
+async def test_an_open_stream_tells_when_it_is_over(head, fails):
+    async def talk(visit: Visit) -> None:
+        await visit.write(head + b"data: a\n\n")
+        visit.writer.close()
+
+    async with scripted(talk) as server, wire_to(Target(url=server.url)) as wire:
+        async with SseReader(wire).opened(Request()) as stream:
+            await eventually(lambda: stream.over)
+        assert (stream.failure is not None) is fails
+
+
+async def test_a_request_that_may_not_be_sent_is_told_when_the_block_ends():
+    async with wire_to(Target(url="http://127.0.0.1:1"), reading=True) as wire:
+        opened = SseReader(wire).opened(Request("POST"))
+        stream = await opened.__aenter__()
+        await eventually(lambda: stream.over)
+        with pytest.raises(InstrumentFailure, match="only read"):
+            await opened.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("place", "body"),
+    [
+        ({"json": "streams.open"}, b'{"streams": {"open": 3}}'),
+        ({"metric": "open_streams"}, b'open_streams{worker="1"} 1\nopen_streams{worker="2"} 2\n'),
+    ],
+    ids=["json", "metric"],
+)
+async def test_the_declared_gauge_is_read(place, body):
+    async def talk(visit: Visit) -> None:
+        kind = "application/json" if body[:1] == b"{" else "text/plain; version=0.0.4"
+        await visit.reply(body, Content_Type=kind)
+
+    async with scripted(talk) as server:
+        stream = {"path": "/live", "open": {"url": f"{server.url}/gauge", **place}}
+        target = Target.model_validate({"url": server.url, "stream": stream})
+        async with wire_to(target) as wire:
+            assert await SseReader(wire, gauge=target.stream.open).open_streams() == 3
+    assert server.visits[0].path == "/gauge"
+
+
+async def test_a_gauge_that_is_not_declared_or_shows_no_number_names_its_key():
+    async def talk(visit: Visit) -> None:
+        await visit.reply(b'{"open": "three"}')
+
+    async with scripted(talk) as server:
+        gauge = Count.model_validate({"url": server.url, "json": "open"})
+        async with wire_to(Target(url=server.url)) as wire:
+            for reader in (SseReader(wire), SseReader(wire, gauge=gauge)):
+                with pytest.raises(InstrumentFailure) as caught:
+                    await reader.open_streams()
+                assert caught.value.missing == "stream.open"
