@@ -56,12 +56,24 @@ from checks.load import (
 )
 from checks.numbers import percentile, ratio_of_medians, wilson_interval
 from checks.reproduce import curl_line
-from checks.target import Call, Request, StateProbe, Step, Target, Transaction, at_path
+from checks.target import (
+    Auth,
+    Call,
+    Protected,
+    RateLimit,
+    Request,
+    StateProbe,
+    Step,
+    Target,
+    Transaction,
+    at_path,
+)
 from checks.wording import plural, show
 
 __all__ = [
     "Answer",
     "Arrivals",
+    "Auth",
     "BodyField",
     "BodyPlan",
     "BodyReply",
@@ -89,6 +101,8 @@ __all__ = [
     "Outcome",
     "ProcessFact",
     "Profile",
+    "Protected",
+    "RateLimit",
     "RedisCounters",
     "RedisState",
     "Reply",

@@ -349,6 +349,48 @@ _ALL = (
         ("endpoint_health.request_id",),
         "endpoint_health",
     ),
+    Defect(
+        "auth_missing",
+        "Orders are taken from anybody",
+        "Whoever shows no token, or a bad one, may place and list orders all the same.",
+        ("endpoint_health.authentication",),
+        "endpoint_health",
+    ),
+    Defect(
+        "auth_signature_unchecked",
+        "Tokens are read, and their signature is not",
+        "A token that somebody wrote for himself is as good as one that was given to him.",
+        ("endpoint_health.authentication",),
+        "endpoint_health",
+    ),
+    Defect(
+        "auth_expired_accepted",
+        "A token that has run out still opens",
+        "The signature of a token is verified, its time is not.",
+        ("endpoint_health.authentication",),
+        "endpoint_health",
+    ),
+    Defect(
+        "rate_limit_absent",
+        "Nobody counts",
+        "A shop may list its orders as often as it likes.",
+        ("endpoint_health.rate_limit",),
+        "endpoint_health",
+    ),
+    Defect(
+        "rate_limit_by_address",
+        "One busy shop shuts the others out",
+        "The limit is counted by address: 429 and Retry-After are right, for whoever shares the address too.",
+        ("endpoint_health.rate_limit",),
+        "endpoint_health",
+    ),
+    Defect(
+        "rate_limit_lifted_by_header",
+        "A header lifts the limit",
+        "The limit is counted by shop and by what X-Forwarded-For says, whoever sends it.",
+        ("endpoint_health.rate_limit",),
+        "endpoint_health",
+    ),
     # load_scenarios
     Defect(
         "slow_under_load",

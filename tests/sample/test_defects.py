@@ -21,6 +21,7 @@ from app.sample.chat.broken.doors import CROWD
 from app.sample.chat.broken.load import BALLAST_BYTES, LEAKED_BYTES, SLOW_HIT_S
 from app.sample.chat.cache import key_of
 from app.sample.defects import AS_FOUND, DEFECTS, checked
+from app.sample.tokens import token
 from checks import all_checks
 from tests.sample.client import HANG, SLOW, Client, eventually, new_question
 
@@ -272,6 +273,34 @@ def request_id_taken_as_it_comes(sample: Client) -> bool:
     return sample.http.get("/health", headers={"X-Request-ID": given}).headers["x-request-id"] == given
 
 
+def auth_missing(sample: Client) -> bool:
+    return sample.http.get("/api/orders").status_code == 200 and sample.order(token="bad").status_code == 201
+
+
+def auth_signature_unchecked(sample: Client) -> bool:
+    forged = token("shop", "a key of our own", expires_at=time.time() + 60)
+    return [_lists(sample, one) for one in (forged, _secret(sample, stack.EXPIRED_TOKEN_NAME))] == [200, 401]
+
+
+def auth_expired_accepted(sample: Client) -> bool:
+    forged = token("shop", "a key of our own", expires_at=time.time() + 60)
+    return [_lists(sample, one) for one in (forged, _secret(sample, stack.EXPIRED_TOKEN_NAME))] == [401, 200]
+
+
+def rate_limit_absent(sample: Client) -> bool:
+    busy = _secret(sample, stack.OTHER_TOKEN_NAME)
+    return {_lists(sample, busy) for _ in range(60)} == {200}
+
+
+def rate_limit_by_address(sample: Client) -> bool:
+    return _limited(sample) and _lists(sample, _secret(sample, stack.TOKEN_NAME)) == 429
+
+
+def rate_limit_lifted_by_header(sample: Client) -> bool:
+    busy = _secret(sample, stack.OTHER_TOKEN_NAME)
+    return _limited(sample) and _lists(sample, busy, X_Forwarded_For="192.0.2.1") == 200
+
+
 def slow_under_load(sample: Client) -> bool:
     few, many = _crowd(sample, CROWD - 2), _crowd(sample, CROWD + 4)
     return max(_seconds(few)) < 0.8 < max(_seconds(many))
@@ -430,10 +459,10 @@ TOGETHER = (
         metrics_absent,
         compensation_forgets_lost_reply,
     ),
-    (cache_keeps_few, bad_input_accepted, stale_server),
+    (cache_keeps_few, bad_input_accepted, auth_missing, rate_limit_absent, stale_server),
     (cache_unbounded, cache_stream_never_expires, cache_slow_command),
-    (cache_refuses_when_full, cache_never_expires),
-    (cache_frees_nothing,),
+    (cache_refuses_when_full, cache_never_expires, auth_expired_accepted, rate_limit_lifted_by_header),
+    (cache_frees_nothing, auth_signature_unchecked, rate_limit_by_address),
     (request_id_per_connection, cache_outage_500, wrong_shape),
     (cors_reflects_any,),
     (cors_trusts_the_end, nosniff_missing_on_errors),
@@ -478,6 +507,8 @@ QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_serve
 QUICK += [stream_no_content_type, stream_line_breaks_raw, stream_characters_split]
 QUICK += [stream_cached_without_end, stream_goes_on]
 QUICK += [collapse_past_peak, slow_after_burst, errors_without_cache]
+QUICK += [auth_missing, auth_signature_unchecked, auth_expired_accepted]
+QUICK += [rate_limit_absent, rate_limit_by_address, rate_limit_lifted_by_header]
 QUICK += [slow_under_load, errors_under_load, no_compensation, compensation_forgets_lost_reply]
 
 
@@ -543,6 +574,22 @@ def _lets_in(sample: Client, origin: str) -> bool:
         and reply.headers.get("access-control-allow-credentials") == "true"
         for reply in replies
     )
+
+
+def _limited(sample: Client) -> bool:
+    """Whether a shop that lists its orders again and again is refused, and is so just now."""
+    busy = _secret(sample, stack.OTHER_TOKEN_NAME)
+    return any(_lists(sample, busy) == 429 for _ in range(200))
+
+
+def _lists(sample: Client, shop_token: str, **headers: str) -> int:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    reply = sample.http.get("/api/orders", headers={"Authorization": f"Bearer {shop_token}", **named})
+    return reply.status_code
+
+
+def _secret(sample: Client, name: str) -> str:
+    return stack.environment(sample.state)[name]
 
 
 def _hit(sample: Client) -> bool:
