@@ -24,7 +24,14 @@ class Defect:
     group: str
 
 
-CACHE_CHECKS = ("cache.hit_rate", "cache.speedup", "cache.cost_saving")
+CACHE_CHECKS = (
+    "cache.hit_rate",
+    "cache.speedup",
+    "cache.cost_saving",
+    "cache.monthly_cost",
+    "cache.stampede",
+    "cache.outage_recovery",
+)
 CACHE_SERVER_CHECKS = ("cache.memory_bound", "cache.ttl_coverage", "cache.latency")
 LOAD_CHECKS = (
     "load_scenarios.baseline",
@@ -38,6 +45,7 @@ SOAK, MEMORY_CEILING = "load_scenarios.soak", "load_scenarios.memory_ceiling"
 COUNTS_AGREE = "load_scenarios.counts_agree"
 UNANSWERED = (*LOAD_CHECKS, STRESS, SPIKE, SATURATION, CACHE_HOSTILE, SOAK, MEMORY_CEILING)
 
+BODY_LIMITS = "endpoint_health.body_limits"
 STREAM_PROTOCOL = "endpoint_health.stream_protocol"
 
 _ALL = (
@@ -147,6 +155,69 @@ _ALL = (
         ("cache.outage_fallback",),
         "cache",
     ),
+    Defect(
+        "model_calls_hedged",
+        "Each call of the model is made twice",
+        "A second call is made beside each, so that the faster one counts; both are paid.",
+        ("cache.monthly_cost",),
+        "cache",
+    ),
+    Defect(
+        "stream_pays_each_time",
+        "Streamed answers are paid for though they are known",
+        "A known answer streams from the cache, marked as cached, and the model is called beside it.",
+        ("cache.monthly_cost", "cache.stampede"),
+        "cache",
+    ),
+    Defect(
+        "cache_forgets_whose",
+        "One customer's answer is given to another",
+        "The cache key holds the question and not what the session told, on which the answer depends.",
+        ("cache.isolation",),
+        "cache",
+    ),
+    Defect(
+        "cache_key_drops_digits",
+        "Questions that differ in a number get one answer",
+        "The cache key is made of the question without its digits, for the sake of more hits.",
+        ("cache.isolation",),
+        "cache",
+    ),
+    Defect(
+        "cache_shares_across_users",
+        "Customers who ask at the same moment get one answer",
+        "Stored answers have the right key; calls under way are shared by the question alone.",
+        ("cache.isolation",),
+        "cache",
+    ),
+    Defect(
+        "cache_stampede",
+        "Everybody who misses at once pays",
+        "Calls under way are not shared: fifty who ask the same new question make up to fifty calls.",
+        ("cache.stampede",),
+        "cache",
+    ),
+    Defect(
+        "cache_stampede_lock_short",
+        "The lock against stampedes is let go too soon",
+        "A call under way is shared for 10 ms, and it takes 300.",
+        ("cache.stampede",),
+        "cache",
+    ),
+    Defect(
+        "cache_never_reconnects",
+        "After an outage the cache is never used again",
+        "When Redis was away once, nothing is asked of it until a restart, and nothing stands in.",
+        ("cache.outage_recovery",),
+        "cache",
+    ),
+    Defect(
+        "cache_given_up_in_silence",
+        "The cache is given up after five errors, and health says up",
+        "From then on each process answers from its own memory until a restart; replies still say cached.",
+        ("cache.outage_recovery",),
+        "cache",
+    ),
     # endpoint_health
     Defect(
         "health_lies_degraded",
@@ -210,10 +281,33 @@ _ALL = (
         "After a deeply nested body every request to the API is answered with 500.",
         (
             "cache.outage_fallback",
+            "cache.outage_recovery",
             "endpoint_health.bad_input",
+            BODY_LIMITS,
             "error_recovery.compensation",
             "error_recovery.upstream_hang",
         ),
+        "endpoint_health",
+    ),
+    Defect(
+        "body_limit_absent",
+        "Bodies of any length are read",
+        "Nobody limits the length of a body: five megabytes of white space around a question are answered.",
+        (BODY_LIMITS,),
+        "endpoint_health",
+    ),
+    Defect(
+        "body_limit_trusts_length",
+        "Only announced lengths are limited",
+        "A body that announces too great a length is refused; sent in chunks, it is read to its end.",
+        (BODY_LIMITS,),
+        "endpoint_health",
+    ),
+    Defect(
+        "body_refused_and_kept",
+        "What is refused is read to its end and kept",
+        "A body that is too long gets its 413 after the last byte, and stays in memory for good.",
+        (BODY_LIMITS,),
         "endpoint_health",
     ),
     Defect(
@@ -290,7 +384,7 @@ _ALL = (
         "stale_server",
         "A stale server answers on the same port",
         "A chat process of an earlier start was never ended and gets half of the connections.",
-        ("endpoint_health.single_server", COUNTS_AGREE),
+        ("cache.stampede", "endpoint_health.single_server", COUNTS_AGREE),
         "endpoint_health",
     ),
     Defect(

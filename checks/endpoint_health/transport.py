@@ -76,12 +76,16 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one reply says of itself. ``hsts_s`` is its Strict-Transport-Security in s, None for none."""
+    """What one reply says of itself. ``hsts_s`` is its Strict-Transport-Security in s, None for none.
+
+    ``reproduce`` is the line that asks for it.
+    """
 
     place: str
     status: int
     nosniff: bool
     hsts_s: int | None
+    reproduce: str
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         named=not is_address(target.host),
         tls=tls,
         upgrades=next((found for _, reply in replies if (found := _upgrade(reply))), ""),
-        seen=tuple(_seen(request, reply) for request, reply in replies if _came(reply)),
+        seen=tuple(_seen(target, request, reply) for request, reply in replies if _came(reply)),
         asked=asked,
         opened=tuple(opened),
         server=_version_named([reply for _, reply in replies]),
@@ -182,10 +186,11 @@ def _upgrade(reply: Reply) -> str:
     return place[:MAX_CHARS] if redirected and place.startswith("https://") else ""
 
 
-def _seen(request: Request, reply: Reply) -> Seen:
+def _seen(target: Target, request: Request, reply: Reply) -> Seen:
     hsts = MAX_AGE.search(reply.headers.get("strict-transport-security", ""))
     nosniff = reply.headers.get("x-content-type-options", "").strip().lower() == "nosniff"
-    return Seen(request.url[:MAX_CHARS], reply.status or 0, nosniff, int(hsts[1]) if hsts else None)
+    line = curl_line(target, request, options="-i")
+    return Seen(request.url[:MAX_CHARS], reply.status or 0, nosniff, int(hsts[1]) if hsts else None, line)
 
 
 def _version_named(replies: list[Reply]) -> str:
@@ -201,7 +206,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         return unsaid
     limit = _limit(evidence.tls, thresholds)
     days = evidence.tls.days_left if evidence.tls else None
-    if wrong := [*_broken(evidence), *_soon_over(days, limit)]:
+    if wrong := [*_broken(evidence), *_soon_over(days, limit, evidence.handshake)]:
         lines = [line for _, line in wrong if line]
         return _told(
             Finding.failed(" ".join(text for text, _ in wrong), reproduce="\n".join(lines[:3])),
@@ -209,9 +214,9 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         )  # fmt: skip
     doubts = _doubts(evidence, days, limit, thresholds)
     if doubts:
-        share = min(share for share, _ in doubts)
-        reason = " ".join(text for _, text in doubts)
-        return _told(Finding.warned(reason, share=share, reproduce=evidence.reproduce), evidence, days, limit)
+        share = min(share for share, _, _ in doubts)
+        reason = " ".join(text for _, text, _ in doubts)
+        return _told(Finding.warned(reason, share=share, reproduce=doubts[0][2]), evidence, days, limit)
     remark = f" Its replies name {evidence.server}, which helps nobody but an attacker." * bool(
         evidence.server
     )
@@ -276,31 +281,35 @@ def _limit(tls: TlsFacts | None, thresholds: Thresholds) -> Limit:
     return Limit.at_least(thresholds.pass_days * part, thresholds.warn_days * part)
 
 
-def _soon_over(days: float | None, limit: Limit) -> list[tuple[str, str]]:
+def _soon_over(days: float | None, limit: Limit, handshake: str) -> list[tuple[str, str]]:
     if days is None or days < 0 or days >= limit.warn_at:
         return []
-    return [(f"The certificate ends in {_until(days, limit)}.", "")]
+    return [(f"The certificate ends in {_until(days, limit)}.", handshake)]
 
 
 def _doubts(
     evidence: Evidence, days: float | None, limit: Limit, thresholds: Thresholds
-) -> list[tuple[float, str]]:
-    """The share that is left of the points, and why."""
+) -> list[tuple[float, str, str]]:
+    """The share that is left of the points, why, and the line that shows it."""
     found = []
     if days is None and evidence.tls is not None:
-        found.append((0.5, "How long the certificate lasts cannot be read."))
+        found.append((0.5, "How long the certificate lasts cannot be read.", evidence.handshake))
     if days is not None and days < limit.pass_at:
-        found.append((limit.share(days), f"The certificate ends in {_until(days, limit)}."))
+        found.append(
+            (limit.share(days), f"The certificate ends in {_until(days, limit)}.", evidence.handshake)
+        )
     sniffed = [seen for seen in evidence.seen if not seen.nosniff]
     if sniffed:
-        found.append((0.5, _missing(sniffed, evidence, "X-Content-Type-Options: nosniff")))
+        text = _missing(sniffed, evidence, "X-Content-Type-Options: nosniff")
+        found.append((0.5, text, sniffed[0].reproduce))
     least_s = thresholds.min_hsts_days * 86_400
     short = [seen for seen in evidence.seen if (seen.hsts_s or 0) < least_s]
     if short and evidence.secure and evidence.named and not evidence.loopback:
         wanted = f"Strict-Transport-Security for {show(thresholds.min_hsts_days, 'days')} or more"
-        found.append((0.5, _missing(short, evidence, wanted)))
+        found.append((0.5, _missing(short, evidence, wanted), short[0].reproduce))
     if evidence.secure and not evidence.seen:
-        found.append((0.5, f"Its headers could not be read: {evidence.problem or 'rate limited'}."))
+        text = f"Its headers could not be read: {evidence.problem or 'rate limited'}."
+        found.append((0.5, text, evidence.reproduce))
     return found
 
 

@@ -30,6 +30,7 @@ BAD_BODIES = (
     {"message": [None], "session_id": "s"},
     {"session_id": "s"},
 )
+LONG_BYTES = 4 << 20
 NESTED = b'{"message": ' + b"[" * 500 + b"]" * 500 + b', "session_id": "s"}'
 
 
@@ -162,6 +163,21 @@ def bad_input_poisons(sample: Client) -> bool:
     before = sample.chat().status_code
     sample.http.post("/api/chat", content=NESTED, headers={"Content-Type": "application/json"})
     return (before, sample.chat().status_code, sample.order().status_code) == (200, 500, 500)
+
+
+def body_limit_absent(sample: Client) -> bool:
+    return _long_body(sample) == _long_body(sample, chunked=True) == 200
+
+
+def body_limit_trusts_length(sample: Client) -> bool:
+    return (_long_body(sample), _long_body(sample, chunked=True)) == (413, 200)
+
+
+def body_refused_and_kept(sample: Client) -> bool:
+    _long_body(sample, chunked=True)
+    before = _resident_bytes(sample)
+    statuses = {_long_body(sample, chunked=chunked) for chunked in (True, False) * 3}
+    return statuses == {413} and _resident_bytes(sample) - before > 5 * LONG_BYTES
 
 
 def cors_reflects_any(sample: Client) -> bool:
@@ -464,8 +480,9 @@ TOGETHER = (
     (cache_refuses_when_full, cache_never_expires, auth_expired_accepted, rate_limit_lifted_by_header),
     (cache_frees_nothing, auth_signature_unchecked, rate_limit_by_address),
     (request_id_per_connection, cache_outage_500, wrong_shape),
-    (cors_reflects_any,),
-    (cors_trusts_the_end, nosniff_missing_on_errors),
+    (body_limit_absent, cors_reflects_any),
+    (body_limit_trusts_length, cors_trusts_the_end, nosniff_missing_on_errors),
+    (body_refused_and_kept,),
     (primary_route_flaky, metrics_unparseable),
     (cache_key_never_matches,),
     (cache_marker_lies,),
@@ -501,6 +518,7 @@ def test_a_defect_shows_its_symptom(
 # Where an outage, an order or a crowd is needed the healthy case stands in the other test files.
 SOON = ("cache", "health", "metrics", "memory", "readiness", "request_id")
 QUICK = [one for one in SYMPTOMS if one.__name__.startswith(SOON)]
+QUICK += [body_limit_absent, body_limit_trusts_length, body_refused_and_kept]
 QUICK += [cors_reflects_any, cors_trusts_the_end, nosniff_missing_on_errors]
 QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
@@ -564,6 +582,18 @@ def _raw_stream(sample: Client, question: str) -> tuple[str, str]:
 def _strays(stream: str) -> list[str]:
     """Lines that are neither fields of an event nor between two."""
     return [line for line in stream.split("\n") if line and not line.startswith(("event: ", "data: "))]
+
+
+def _long_body(sample: Client, *, chunked: bool = False) -> int | None:
+    """The status of a question with white space before it; None where the connection broke over it."""
+    body = [b" " * 65_536] * (LONG_BYTES // 65_536)
+    body.append(json.dumps({"message": new_question(), "session_id": "s"}).encode())
+    headers = {"Content-Type": "application/json"}
+    content = iter(body) if chunked else b"".join(body)
+    try:
+        return sample.http.post("/api/chat", content=content, headers=headers).status_code
+    except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+        return None
 
 
 def _lets_in(sample: Client, origin: str) -> bool:
