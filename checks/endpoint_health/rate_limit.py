@@ -235,6 +235,7 @@ def _wrong(evidence: Evidence, thresholds: Thresholds, allowed: float, refused: 
         evidence.lifting
         and lifted >= thresholds.min_lifted_ratio * len(evidence.lifting)
         and evidence.held_refused_ratio >= thresholds.min_refused_ratio
+        and 429 not in evidence.others  # a limit by address may believe a proxy, which we are on its host
     ):
         return (
             f"A made-up X-Forwarded-For lifts the limit of {evidence.route}: {lifted} of "

@@ -132,6 +132,12 @@ def test_a_header_that_lifts_the_limit_fails():
     assert "X-Forwarded-For lifts the limit" in finding.reason
 
 
+def test_a_limit_by_address_that_believes_a_proxy_warns_all_the_same():
+    finding = measured(Limiter(caller=lambda request: request.headers.get("X-Forwarded-For", "127.0.0.1")))
+    assert finding.outcome is Outcome.WARN
+    assert "another user was refused too" in finding.reason
+
+
 def test_without_a_path_the_same_question_is_asked_as_a_user_of_its_own():
     http = Limiter(caller=lambda request: request.headers.get("X-User"))
     ask = {"path": "/api/chat", "body": {"message": "{prompt}"}, "headers": {"X-User": "{user}"}}
