@@ -23,6 +23,8 @@ MISSING = {
     "cache.reachable": "redis.url",
     "cache.monthly_cost": "cost.budget_per_month_usd",
     "cache.outage_fallback": "levers.cache",
+    "endpoint_health.authentication": "auth.protected",
+    "endpoint_health.rate_limit": "objectives.rate_limit",
     "error_recovery.upstream_hang": "levers.upstream",
     "error_recovery.compensation": "transaction",
     "load_scenarios.counts_agree": "health.requests",
