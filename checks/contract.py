@@ -17,7 +17,11 @@ from checks.instruments import (
     BodyField,
     BodyPlan,
     BodyReply,
+    Burst,
+    Deviation,
     Event,
+    Example,
+    Examples,
     Failure,
     FailureKind,
     Forgery,
@@ -38,6 +42,7 @@ from checks.instruments import (
     SlowLog,
     StreamReply,
     TlsFacts,
+    Wish,
 )
 from checks.load import (
     Arrivals,
@@ -56,6 +61,7 @@ from checks.load import (
 )
 from checks.numbers import percentile, ratio_of_medians, wilson_interval
 from checks.reproduce import curl_line
+from checks.secrets import secret_kind
 from checks.target import (
     Auth,
     Call,
@@ -77,9 +83,13 @@ __all__ = [
     "BodyField",
     "BodyPlan",
     "BodyReply",
+    "Burst",
     "Call",
     "Check",
+    "Deviation",
     "Event",
+    "Example",
+    "Examples",
     "Failure",
     "FailureKind",
     "Finding",
@@ -123,6 +133,7 @@ __all__ = [
     "Transaction",
     "Trend",
     "Usl",
+    "Wish",
     "at_path",
     "curl_line",
     "curve_share",
@@ -130,6 +141,7 @@ __all__ = [
     "percentile",
     "plural",
     "ratio_of_medians",
+    "secret_kind",
     "show",
     "wilson_interval",
 ]

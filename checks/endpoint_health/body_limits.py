@@ -234,8 +234,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         return _with_memory(
             Finding.failed(
                 f"{evidence.path}: {' '.join(text for text, _ in wrong)}",
-                fix="Count the bytes of a body as they come, whatever was announced; answer 413 at the limit, in "
-                "the service and at its proxy, and keep nothing of it.",
+                fix="Count the bytes of a body as they come, whatever was announced; answer 413 at the "
+                "limit, in the service and at its proxy, and keep nothing of it.",
                 reproduce="\n".join(line for _, line in wrong[:2]),
             ),
             evidence,

@@ -34,9 +34,9 @@ from checks.contract import (
     Target,
     curl_line,
     plural,
+    secret_kind,
     show,
 )
-from checks.monitoring._secrets import secret_kind
 
 CHECK = Check(
     failure_title="Metrics cannot be used",

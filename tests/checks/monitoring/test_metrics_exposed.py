@@ -9,7 +9,7 @@ import pytest
 
 from checks.contract import Failure, FailureKind, Outcome, Scrape
 from checks.monitoring import metrics_exposed
-from checks.monitoring._secrets import secret_kind
+from checks.secrets import secret_kind
 from tests.checks.scripted import (
     ScriptedHttp,
     ScriptedInstruments,

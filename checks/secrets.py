@@ -1,4 +1,4 @@
-"""Recognises secrets and personal data in a label by their form. Private to this family.
+"""Recognises secrets and personal data in a label or a text by their form. Pure.
 
 The forms are those that their issuers document. There is no test of entropy: a commit id or a digest in a
 label of an info metric is ordinary.
