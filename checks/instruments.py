@@ -432,7 +432,7 @@ class Operation:
     """An operation of the service's OpenAPI with a body built from its schema and examples.
 
     ``fields`` maps dotted paths of the body (``messages.0.content``) to what the schema says of them; it is
-    empty where no schema is declared.
+    empty where no schema is declared. ``path`` is filled in and can be sent; ``template`` is as declared.
     """
 
     method: str
@@ -478,6 +478,50 @@ class Metrics(Protocol):
         Raises InstrumentFailure where none is declared (``health.requests``) or it cannot be read.
         """
 
+    template: str = ""
+
+    @property
+    def label(self) -> str:
+        """How people call it: ``POST /api/chat``."""
+        return f"{self.method} {self.template or self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How many requests to make by the schema of an operation: such as it allows, and such as it forbids."""
+
+    operation: Operation
+    valid: int
+    invalid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A request made by the schema of an operation; ``valid`` where the schema allows it."""
+
+    operation: Operation
+    request: Request
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What could be made. ``problem`` is what makes the document unsound, "" for nothing.
+
+    ``failed`` maps the label of an operation for which nothing could be made to the reason.
+    """
+
+    made: tuple[Example, ...]
+    problem: str = ""
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """In which way a reply is not as declared: ``what`` in a few words, and ``detail``."""
+
+    what: str
+    detail: str
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
@@ -485,6 +529,14 @@ class MemoryReading:
 
     resident_bytes: float
     source: Literal["process", "metrics"]
+
+    async def examples(self, wishes: Sequence[Wish], *, seed: int) -> Examples:
+        """Requests for ``wishes``; the same for the same document and seed. Nothing is sent."""
+
+    async def deviations(
+        self, replies: Sequence[tuple[Operation, Reply]]
+    ) -> list[tuple[Deviation, ...] | None]:
+        """In which way each reply is not as declared, empty for not at all; None: it cannot be compared."""
 
 
 class Memory(Protocol):

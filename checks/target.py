@@ -254,6 +254,13 @@ def _json_or_none(text: str) -> object:
         return None
 
 
+class OpenApiPlace(Table):
+    """``[openapi]``: where the service's document is, and what opens it. Without it usual places are tried."""
+
+    document: Place | None = None
+    headers: Headers = {}
+
+
 class RequestCounter(Table):
     """``[health.requests]``: the service's own count of business requests, a ``metric`` with ``labels``."""
 
@@ -525,6 +532,7 @@ class Target(Table):
     def title(self) -> str:
         """The name people read."""
         return self.name or self.host
+    openapi: OpenApiPlace | None = None
 
     def under_load(self) -> Target:
         """The same target, whose questions are sent with the credential that its rate limit spares."""

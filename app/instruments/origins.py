@@ -67,6 +67,8 @@ def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
             yield place, target.health.headers.values()
     if target.auth is not None:
         yield from _with_credentials(target, target.auth)
+    if target.openapi is not None:
+        yield target.openapi.document or "/", target.openapi.headers.values()
     if target.upstream is not None:
         yield target.upstream.calls.url, target.upstream.calls.headers.values()
     if target.stream is not None and target.stream.open is not None:

@@ -26,7 +26,11 @@ from checks.contract import (
     Answer,
     BodyPlan,
     BodyReply,
+    Burst,
     Check,
+    Deviation,
+    Example,
+    Examples,
     Failure,
     FailureKind,
     Finding,
@@ -45,6 +49,7 @@ from checks.contract import (
     StreamReply,
     Target,
     TlsFacts,
+    Wish,
     thresholds_for,
 )
 
@@ -54,6 +59,7 @@ NAMES = (
     "credentials",
     "sse",
     "questions",
+    "bursts",
     "load",
     "redis",
     "upstream",
@@ -182,8 +188,20 @@ class ScriptedQuestions:
         await asyncio.sleep(0)  # as a real request does, let other users go on
         return self.answer(prompt, route)
 
-    def curl(self, prompt: str, *, route: Route = "ask") -> str:
+    def curl(self, prompt: str, *, route: Route = "ask", user: str = "", session: str = "") -> str:
         return f"curl -s http://127.0.0.1:1/{route} -d '{prompt}'"
+
+
+class ScriptedBursts:
+    """Bursts through a function of prompt, count and route."""
+
+    def __init__(self, burst: Callable[[str, int, Route], Burst]) -> None:
+        self.burst = burst
+
+    async def at_once(
+        self, prompt: str, count: int, *, route: Route = "ask", timeout_s: float = 30.0
+    ) -> Burst:
+        return self.burst(prompt, count, route)
 
 
 class ScriptedLoad:
@@ -347,15 +365,35 @@ class ScriptedProcesses:
 
 
 class ScriptedOpenApi:
-    """Operations, or an InstrumentFailure that is raised."""
+    """Operations, or an InstrumentFailure that is raised; what is made of each wish, and how replies deviate."""
 
-    def __init__(self, operations: Sequence[Operation] | InstrumentFailure) -> None:
+    def __init__(
+        self,
+        operations: Sequence[Operation] | InstrumentFailure,
+        *,
+        make: Callable[[Wish], Sequence[Example]] = lambda wish: (),
+        compare: Callable[[Operation, Reply], tuple[Deviation, ...] | None] = lambda operation, reply: (),
+        problem: str = "",
+    ) -> None:
         self.found = operations
+        self.make = make
+        self.compare = compare
+        self.problem = problem
+        self.wishes: list[Wish] = []
 
     async def operations(self) -> list[Operation]:
         if isinstance(self.found, InstrumentFailure):
             raise self.found
         return list(self.found)
+
+    async def examples(self, wishes: Sequence[Wish], *, seed: int) -> Examples:
+        self.wishes = list(wishes)
+        return Examples(tuple(each for wish in wishes for each in self.make(wish)), self.problem)
+
+    async def deviations(
+        self, replies: Sequence[tuple[Operation, Reply]]
+    ) -> list[tuple[Deviation, ...] | None]:
+        return [self.compare(operation, reply) for operation, reply in replies]
 
 
 class ScriptedPrompts:
@@ -369,6 +407,9 @@ class ScriptedPrompts:
 
     def repeats(self, distinct: int) -> list[str]:
         return [f"Repeated question {self._next()}?" for _ in range(distinct)]
+
+    def aside(self) -> str:
+        return f"Remark {self._next()}."
 
     def _next(self) -> int:
         self.given += 1

@@ -90,15 +90,20 @@ class Builder:
         for _ in range(MAX_HOPS):
             if not isinstance(node, dict) or not isinstance(node.get("$ref"), str):
                 return as_dict(node)
-            node = self._at(node["$ref"])
+            node = self.at(node["$ref"])
         return {}
 
-    def _at(self, reference: str) -> object:
+    @staticmethod
+    def parts(reference: str) -> list[str]:
+        """The keys on the way of a reference within a document."""
+        return [unquote(part).replace("~1", "/").replace("~0", "~") for part in reference[2:].split("/")]
+
+    def at(self, reference: str) -> object:
+        """What a reference stands for; None where that is nothing, or elsewhere."""
         if not reference.startswith("#/"):
             return None
         node: object = self.document
-        for part in reference[2:].split("/"):
-            key = unquote(part).replace("~1", "/").replace("~0", "~")
+        for key in self.parts(reference):
             if isinstance(node, list):
                 node = node[int(key)] if re.fullmatch(r"[0-9]{1,6}", key) and int(key) < len(node) else None
             else:

@@ -1,0 +1,99 @@
+"""Cuts out of a document what a few operations need, so that nothing else is handed to a library.
+
+What is left is small whatever the document is, and leads nowhere: servers, callbacks and security are left
+out, and a reference to anything outside the document becomes a schema that allows everything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.instruments.openapi.schemas import Builder, as_dict, as_list
+
+MAX_NODES = 100_000
+MAX_DEPTH = 80
+WHOLE = ("openapi", "swagger", "consumes", "produces")
+OF_OPERATION = ("parameters", "requestBody", "responses", "consumes", "produces")
+# Each may name a place to load from, or change what references are relative to.
+LEADING = (
+    "$id",
+    "$schema",
+    "$dynamicRef",
+    "$recursiveRef",
+    "externalValue",
+    "externalDocs",
+    "links",
+    "example",
+)
+
+
+class TooLargeError(ValueError):
+    """What the operations need is too much to hand on."""
+
+
+def excerpt(document: Mapping[str, Any], places: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """A document of the operations at ``places`` (path and lower-case method) alone. Raises TooLargeError."""
+    cutter = _Cutter(document)
+    for path, method in places:
+        cutter.add(path, method)
+    return cutter.finished()
+
+
+class _Cutter:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._builder = Builder(document)
+        self._left = MAX_NODES
+        self._references: deque[str] = deque()
+        self._out: dict[str, Any] = {key: document[key] for key in WHOLE if key in document}
+        self._out |= {"info": {"title": "excerpt", "version": "1"}, "paths": {}}
+
+    def add(self, path: str, method: str) -> None:
+        """One operation, with the parameters that its path declares."""
+        item = self._builder.resolved(as_dict(self._builder.document.get("paths")).get(path))
+        operation = as_dict(item.get(method))
+        kept = {key: self._copied(operation[key], 0) for key in OF_OPERATION if key in operation}
+        kept.setdefault("responses", {"default": {"description": ""}})
+        entry = self._out["paths"].setdefault(path, {})
+        entry[method] = kept
+        if "parameters" in item and "parameters" not in entry:
+            entry["parameters"] = self._copied(as_list(item["parameters"]), 0)
+
+    def finished(self) -> dict[str, Any]:
+        """The document, with everything that it refers to."""
+        done: set[str] = set()
+        while self._references:
+            reference = self._references.popleft()
+            if reference not in done:
+                done.add(reference)
+                self._put(reference, self._copied(self._builder.at(reference), 0))
+        return self._out
+
+    def _put(self, reference: str, value: object) -> None:
+        *holders, last = Builder.parts(reference)
+        node = self._out
+        for part in holders:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                return  # within a list that was copied as a whole
+        node[last] = value
+
+    def _copied(self, node: object, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            raise TooLargeError("the schemas of these operations are too large")
+        if isinstance(node, list):
+            return [self._copied(item, depth + 1) for item in node]
+        if not isinstance(node, dict):
+            return node
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            if self._builder.at(reference) is None:
+                return {}
+            self._references.append(reference)
+        return {
+            str(key): self._copied(value, depth + 1)
+            for key, value in node.items()
+            if key not in LEADING or isinstance(value, dict)
+        }
