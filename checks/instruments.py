@@ -443,41 +443,6 @@ class Operation:
     streams: bool
     prompt_field: str | None = None
     fields: Mapping[str, BodyField] = field(default_factory=dict)
-
-
-class OpenApi(Protocol):
-    """Reads the service's OpenAPI document. Raises InstrumentFailure when there is none."""
-
-    async def operations(self) -> list[Operation]:
-        """All operations of all documents found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scrape:
-    """One reading of a metrics page. ``labels`` maps a label name to its distinct values (bounded)."""
-
-    url: str
-    status: int | None
-    content_type: str
-    families: Mapping[str, str]
-    series: int
-    labels: Mapping[str, tuple[str, ...]]
-    parse_error: str = ""
-    failure: Failure | None = None
-
-
-class Metrics(Protocol):
-    """Scrapes the declared metrics route."""
-
-    async def scrape(self) -> Scrape:
-        """Read the page. Never raises for what the service does."""
-
-    async def requests(self) -> float:
-        """The service's own count of business requests: the declared counter, summed over its series.
-
-        Raises InstrumentFailure where none is declared (``health.requests``) or it cannot be read.
-        """
-
     template: str = ""
 
     @property
@@ -523,12 +488,12 @@ class Deviation:
     what: str
     detail: str
 
-@dataclass(frozen=True, slots=True)
-class MemoryReading:
-    """Resident memory of the service now, and where it was read (``process`` or ``metrics``)."""
 
-    resident_bytes: float
-    source: Literal["process", "metrics"]
+class OpenApi(Protocol):
+    """Reads the service's OpenAPI document. Raises InstrumentFailure when there is none."""
+
+    async def operations(self) -> list[Operation]:
+        """All operations of all documents found."""
 
     async def examples(self, wishes: Sequence[Wish], *, seed: int) -> Examples:
         """Requests for ``wishes``; the same for the same document and seed. Nothing is sent."""
@@ -537,6 +502,41 @@ class MemoryReading:
         self, replies: Sequence[tuple[Operation, Reply]]
     ) -> list[tuple[Deviation, ...] | None]:
         """In which way each reply is not as declared, empty for not at all; None: it cannot be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One reading of a metrics page. ``labels`` maps a label name to its distinct values (bounded)."""
+
+    url: str
+    status: int | None
+    content_type: str
+    families: Mapping[str, str]
+    series: int
+    labels: Mapping[str, tuple[str, ...]]
+    parse_error: str = ""
+    failure: Failure | None = None
+
+
+class Metrics(Protocol):
+    """Scrapes the declared metrics route."""
+
+    async def scrape(self) -> Scrape:
+        """Read the page. Never raises for what the service does."""
+
+    async def requests(self) -> float:
+        """The service's own count of business requests: the declared counter, summed over its series.
+
+        Raises InstrumentFailure where none is declared (``health.requests``) or it cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """Resident memory of the service now, and where it was read (``process`` or ``metrics``)."""
+
+    resident_bytes: float
+    source: Literal["process", "metrics"]
 
 
 class Memory(Protocol):

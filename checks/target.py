@@ -495,6 +495,7 @@ class Target(Table):
     stream: Stream | None = None
     auth: Auth | None = None
     health: Health = Health()
+    openapi: OpenApiPlace | None = None
     prompts: Prompts = Prompts()
     objectives: Objectives = Objectives()
     redis: Redis | None = None
@@ -532,7 +533,6 @@ class Target(Table):
     def title(self) -> str:
         """The name people read."""
         return self.name or self.host
-    openapi: OpenApiPlace | None = None
 
     def under_load(self) -> Target:
         """The same target, whose questions are sent with the credential that its rate limit spares."""
