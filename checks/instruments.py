@@ -285,8 +285,36 @@ class Questions(Protocol):
     ) -> Answer:
         """Ask one question. Never raises for what the service does."""
 
-    def curl(self, prompt: str, *, route: Literal["ask", "stream"] = "ask") -> str:
+    def curl(
+        self, prompt: str, *, route: Literal["ask", "stream"] = "ask", user: str = "", session: str = ""
+    ) -> str:
         """The same question as a curl line, secrets as ``$ENV_NAME``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What became of one question asked ``asked`` times at once; times are ms from the first that was sent.
+
+    ``sent_ms`` is when the last one was sent, ``good_ms`` when good answers came, in order; ``cached`` of
+    them are hits by their marker. ``limited`` were refused with 429; ``problem`` is why another one was not
+    good.
+    """
+
+    asked: int
+    sent_ms: float
+    good_ms: tuple[float, ...]
+    cached: int
+    limited: int
+    problem: str
+
+
+class Bursts(Protocol):
+    """Asks one question many times at the same moment, on connections that are open beforehand."""
+
+    async def at_once(
+        self, prompt: str, count: int, *, route: Literal["ask", "stream"] = "ask", timeout_s: float = 30.0
+    ) -> Burst:
+        """Ask as one user, each in a session of its own. Never raises for what the service does."""
 
 
 class Prompts(Protocol):
@@ -297,6 +325,9 @@ class Prompts(Protocol):
 
     def repeats(self, distinct: int) -> list[str]:
         """``distinct`` questions of the declared repeat mix, made new for this run by added words."""
+
+    def aside(self) -> str:
+        """A sentence that is new in this run, which makes a question new that it is added to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,6 +612,7 @@ class Instruments(Protocol):
     redis: Redis
     upstream: Upstream
     processes: Processes
+    bursts: Bursts
     openapi: OpenApi
     metrics: Metrics
     memory: Memory

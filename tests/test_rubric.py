@@ -42,7 +42,7 @@ def test_the_categories_weigh_what_the_catalogue_says() -> None:
         (('[checks."cache.reachable"]', '[checks."cache.reachabel"]'), "did you mean 'cache.reachable'?"),
         (("severity =", "severty ="), "severty"),
         (('category = "cost"', 'category = "costs"'), "cost"),
-        (("version = 2", 'version = "one"'), "version"),
+        (("version = 3", 'version = "one"'), "version"),
         (("points = 7", "points = -7"), "points"),
         (("from = 60", "from = 95"), "[[bands]] must stand from 0 upwards"),
         (('"F" = 0', '"F" = 1'), "[grades] needs a letter from 0"),
@@ -67,10 +67,10 @@ def test_an_unknown_threshold_is_an_error_that_names_the_nearest(tmp_path: Path)
 
 
 def test_a_check_without_an_entry_is_an_error(tmp_path: Path) -> None:
-    text = TEXT.replace(
-        TEXT[TEXT.index('[checks."cache.reachable"]') : TEXT.index('[checks."cache.hit_rate"]')], ""
-    )
-    text = text.replace("points = 7", "points = 9", 1)
+    start = TEXT.index('[checks."cache.reachable"]')
+    entry = TEXT[start : TEXT.index("[checks.", start + 1)]
+    lost = int(entry.rpartition("points = ")[2].split()[0])
+    text = TEXT.replace(entry, "").replace("points = 7", f"points = {7 + lost}", 1)
     with pytest.raises(RubricError, match="cache.reachable has no entry"):
         load(tmp_path, text)
 

@@ -47,9 +47,13 @@ class RunPrompts:
             )
         questions: list[str] = []
         while len(questions) < distinct:
-            aside = self._new(self._asides)
+            aside = self.aside()
             questions += [f"{_sentence(question)} {aside}" for question in self._repeat]
         return questions[:distinct]
+
+    def aside(self) -> str:
+        """A remark that no question of this run had so far."""
+        return self._new(self._asides)
 
     def _new(self, templates: list[str]) -> str:
         for _ in range(TRIES):

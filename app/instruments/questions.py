@@ -73,9 +73,10 @@ class DeclaredQuestions:
             return self._streamed(await self._sse.read(request, timeout_s=timeout_s))
         return self._replied(await self._http.send(request, timeout_s=timeout_s))
 
-    def curl(self, prompt: str, *, route: Route = "ask") -> str:
+    def curl(self, prompt: str, *, route: Route = "ask", user: str = "", session: str = "") -> str:
         """The question as a curl line that a shell runs as it stands; secrets are its ``$ENV_NAME``."""
-        return curl_line(self._target, self._request(prompt, route, self._user, self._uuid(), self._uuid()))
+        request = self._request(prompt, route, user or self._user, session or self._uuid(), self._uuid())
+        return curl_line(self._target, request)
 
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

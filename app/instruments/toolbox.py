@@ -17,6 +17,7 @@ from typing import Any, cast
 from app.instruments.bodies import RawBodies
 from app.instruments.credentials import DeclaredCredentials
 from app.instruments.faults.breaking import Breaker
+from app.instruments.bursts import RequestBursts
 from app.instruments.faults.ledger import Ledger
 from app.instruments.http import HttpProbe
 from app.instruments.load.making import make_driver
@@ -53,6 +54,7 @@ IMPLIED = {
     "load": "ask|stream",
 }
 
+    "bursts": "ask|stream",
 # For a key that is not declared: what is missing in words, the key to name, and what to add.
 ABSENT: Mapping[str, tuple[str, str, str]] = {
     "ask": ("No business request is declared", "ask", "`[ask]` with its path and body"),
@@ -245,6 +247,7 @@ class Toolbox:
             "upstream": lambda: UpstreamMeter(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
             "processes": lambda: HostProcesses(target, self._references, wire.also_at),
             "openapi": lambda: OpenApiDocuments(target, HttpProbe(wire, kept_bytes=OPENAPI_BYTES)),
+            "bursts": self._bursts,
             "metrics": lambda: _metrics(target, wire),
             "memory": lambda: ServiceMemory(
                 target, HostProcesses(target, self._references), _metrics(target, wire)
@@ -266,6 +269,12 @@ class Toolbox:
         make = partial(
             make_driver,
             self._target.under_load(),
+    def _bursts(self) -> RequestBursts:
+        names = declared_origins(self._target)[self._origin]
+        return RequestBursts(
+            self._target, lambda text: self._references.resolve(text, names), self._policy.max_users
+        )
+
             policy=self._policy,
             references=self._references,
             random=random,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Literal
 
-from checks.contract import Answer, Finding, InstrumentFailure, Instruments, wilson_interval
+from checks.contract import Answer, Finding, InstrumentFailure, Instruments, Target, wilson_interval
 
 DISTINCT = 4
 ASKS = 8  # a perfect cache then answers 7 of 8 (87.5 %), which leaves room above limits of 70 % and 80 %
@@ -96,6 +96,26 @@ class Meter:
         if last is not None and calls < last:
             self.problem = self.problem or "The upstream meter went back during the measurement."
         return 0.0 if last is None else calls - last
+
+    async def settled(self, step_s: float, within_s: float) -> float:
+        """Calls since the last reading, read when the meter has not moved for ``step_s``."""
+        total, until = await self.change(), monotonic() + within_s
+        while monotonic() < until:
+            await asyncio.sleep(step_s)
+            more = await self.change()
+            if not more:
+                break
+            total += more
+        return total
+
+
+async def answering_routes(target: Target, instruments: Instruments) -> list[Literal["ask", "stream"]]:
+    """The first route that answers, and the stream beside it where that answers too."""
+    first = await instruments.questions.route()
+    if first != "ask" or target.stream is None:
+        return [first] if first else []
+    answer = await instruments.questions.ask(instruments.prompts.fresh(1)[0], route="stream")
+    return ["ask", "stream"] if answer.good else ["ask"]
 
 
 async def ask_mix(instruments: Instruments, route: Literal["ask", "stream"] | None) -> Mix:

@@ -10,11 +10,23 @@ from hashlib import sha256
 from time import monotonic
 from typing import Literal
 
+from checks.cache._mix import Meter
 from checks.contract import Answer, InstrumentFailure, Instruments
 
+WAYS = {"refuse": "refuses connections", "hang": "is silent"}
 USERS = 2
 PACE_S = 0.1
 RECOVERY_S = 10.0
+
+
+def ways_of(instruments: Instruments) -> list[str]:
+    """The ways in which the cache can be cut here. Raises InstrumentFailure where there is none."""
+    ways = [way for way in WAYS if way in instruments.faults.ways("cache")]
+    if not ways:
+        raise InstrumentFailure(
+            'The lever `cache` has neither way "refuse" nor "hang".', missing="levers.cache.ways"
+        )
+    return ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,42 @@ class Probe:
     text_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A never-seen question and the same again: what tells whether the second was a hit.
+
+    ``calls`` are the upstream meter's on each side, None where it was not read; ``cached`` is what the second
+    answer says of itself; ``commands`` are those that Redis saw meanwhile, None where it was not read.
+    """
+
+    good: bool
+    calls: tuple[float, float] | None
+    cached: bool | None
+    commands: int | None
+    problem: str
+
+    @property
+    def free(self) -> bool | None:
+        """Whether the repeat cost no upstream call; None where the meter was not read or did not move."""
+        if self.calls is None or not self.calls[0]:
+            return None
+        return self.calls[1] <= self.calls[0] / 2
+
+    @property
+    def tells(self) -> bool:
+        """Whether a hit could be told from a miss."""
+        return self.free is not None or self.cached is not None
+
+    def hit(self, *, uses_redis: bool) -> bool:
+        """Whether the repeat was a hit: by the meter, else by its marker.
+
+        Memory that stands in for Redis makes hits too, so Redis must have been called where it was before.
+        """
+        if not self.good or (uses_redis and self.commands == 0):
+            return False
+        return bool(self.cached if self.free is None else self.free)
+
+
 class CommandCount:
     """How many data commands Redis saw, as changes since it was last read; None where it cannot be read."""
 
@@ -49,6 +97,33 @@ class CommandCount:
         except InstrumentFailure:
             self._last = None  # an optional witness: without it, it is taken on trust that the lever cuts
         return None if last is None or self._last is None else self._last - last
+
+
+class Pairs:
+    """Asks pairs, one at a time, so that what the meter and Redis count belongs to them."""
+
+    def __init__(self, instruments: Instruments, route: Literal["ask", "stream"]) -> None:
+        self._instruments = instruments
+        self._route = route
+        self._meter = Meter(instruments)
+        self._commands = CommandCount(instruments)
+
+    async def ask(self, timeout_s: float) -> Pair:
+        """One never-seen question, twice."""
+        [prompt] = self._instruments.prompts.fresh(1)
+        await self._meter.change()
+        await self._commands.change()
+        first = await self._instruments.questions.ask(prompt, route=self._route, timeout_s=timeout_s)
+        cold = await self._meter.change()
+        again = await self._instruments.questions.ask(prompt, route=self._route, timeout_s=timeout_s)
+        warm = await self._meter.change()
+        return Pair(
+            first.good and again.good,
+            None if self._meter.problem else (cold, warm),
+            again.cached,
+            await self._commands.change(),
+            first.problem or again.problem,
+        )
 
 
 class Users:
@@ -124,3 +199,12 @@ def same_texts(probes: Sequence[Probe]) -> int:
     """How many different questions got one and the same good answer, at most."""
     texts = Counter(probe.text_sha256 for probe in probes if probe.never_seen and probe.good)
     return max(texts.values(), default=0)
+
+
+def still_connected(before: tuple[int | None, int], meanwhile: tuple[int | None, int]) -> bool:
+    """Whether a lever did not cut: Redis saw refused questions as it saw those before.
+
+    Both are commands and questions. It is about refusing only, since silence may let commands through.
+    """
+    (usual, asked), (seen, cut) = before, meanwhile
+    return bool(usual and seen and usual >= asked and seen >= cut)

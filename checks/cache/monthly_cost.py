@@ -28,9 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from checks.cache._mix import STILL_METER, Mix, ask_mixes, cannot_say
+from checks.cache._mix import STILL_METER, Mix, answering_routes, ask_mixes, cannot_say
 from checks.cache._reproduce import ask_twice, meter_line
 from checks.contract import (
     Check,
@@ -78,7 +77,7 @@ class Evidence:
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Ask the repeat mix over every route that answers, between readings of the upstream meter."""
-    routes = await _routes(target, instruments)
+    routes = await answering_routes(target, instruments)
     mixes = await ask_mixes(instruments, routes)
     lines = [ask_twice(instruments, instruments.prompts.repeats(1)[0], route) for route in routes]
     meter, cost = meter_line(target), target.cost
@@ -117,15 +116,6 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         reproduce=evidence.reproduce,
         follows_from="cache.cost_saving" if _saves_nothing(evidence.mixes[0]) else None,
     )
-
-
-async def _routes(target: Target, instruments: Instruments) -> list[Literal["ask", "stream"]]:
-    """The first route that answers, and the stream beside it where that answers too."""
-    first = await instruments.questions.route()
-    if first != "ask" or target.stream is None:
-        return [first] if first else []
-    answer = await instruments.questions.ask(instruments.prompts.fresh(1)[0], route="stream")
-    return ["ask", "stream"] if answer.good else ["ask"]
 
 
 def _unmeasured(mixes: Sequence[Mix]) -> Finding | None:

@@ -25,11 +25,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from checks.cache._mix import NO_ROUTE
-from checks.cache._outage import RECOVERY_S, CommandCount, Probe, Users, same_texts
+from checks.cache._outage import (
+    RECOVERY_S,
+    WAYS,
+    CommandCount,
+    Probe,
+    Users,
+    same_texts,
+    still_connected,
+    ways_of,
+)
 from checks.contract import (
     Check,
     Finding,
-    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
@@ -48,7 +56,6 @@ CHECK = Check(
     deadline_s=180,
     typical_s=14,
 )
-WAYS = {"refuse": "refuses connections", "hang": "is silent"}
 COLD_QUESTIONS = 10
 SAME_TEXTS = 3
 
@@ -82,11 +89,7 @@ class Evidence:
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Ask uncut, then under each cut. The lever restores whatever happens here."""
-    ways = [way for way in WAYS if way in instruments.faults.ways("cache")]
-    if not ways:
-        raise InstrumentFailure(
-            'The lever `cache` has neither way "refuse" nor "hang".', missing="levers.cache.ways"
-        )
+    ways = ways_of(instruments)
     route = await instruments.questions.route()
     if route is None:
         return Evidence((), (), {}, 0.0, {}, "")
@@ -175,7 +178,6 @@ def _wrong(asked: Sequence[Probe], evidence: Evidence) -> str:
 
 
 def _still_connected(asked: Sequence[Probe], evidence: Evidence) -> bool:
-    """Whether Redis saw refused questions as it saw those before; silence may let commands through."""
-    usual, meanwhile = evidence.commands.get(""), evidence.commands.get("refuse")
     refused = sum(probe.way == "refuse" for probe in asked)
-    return bool(usual and meanwhile and usual >= len(evidence.cold) and meanwhile >= refused)
+    usual, meanwhile = evidence.commands.get(""), evidence.commands.get("refuse")
+    return still_connected((usual, len(evidence.cold)), (meanwhile, refused))

@@ -26,6 +26,7 @@ from checks.contract import (
     Answer,
     BodyPlan,
     BodyReply,
+    Burst,
     Check,
     Deviation,
     Example,
@@ -58,6 +59,7 @@ NAMES = (
     "credentials",
     "sse",
     "questions",
+    "bursts",
     "load",
     "redis",
     "upstream",
@@ -186,8 +188,20 @@ class ScriptedQuestions:
         await asyncio.sleep(0)  # as a real request does, let other users go on
         return self.answer(prompt, route)
 
-    def curl(self, prompt: str, *, route: Route = "ask") -> str:
+    def curl(self, prompt: str, *, route: Route = "ask", user: str = "", session: str = "") -> str:
         return f"curl -s http://127.0.0.1:1/{route} -d '{prompt}'"
+
+
+class ScriptedBursts:
+    """Bursts through a function of prompt, count and route."""
+
+    def __init__(self, burst: Callable[[str, int, Route], Burst]) -> None:
+        self.burst = burst
+
+    async def at_once(
+        self, prompt: str, count: int, *, route: Route = "ask", timeout_s: float = 30.0
+    ) -> Burst:
+        return self.burst(prompt, count, route)
 
 
 class ScriptedLoad:
@@ -393,6 +407,9 @@ class ScriptedPrompts:
 
     def repeats(self, distinct: int) -> list[str]:
         return [f"Repeated question {self._next()}?" for _ in range(distinct)]
+
+    def aside(self) -> str:
+        return f"Remark {self._next()}."
 
     def _next(self) -> int:
         self.given += 1

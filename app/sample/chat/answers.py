@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.sample.chat.cache import Cache
+from app.sample.chat.flights import Flights
 from app.sample.chat.model import Model, ModelTimeoutError, ModelUnavailableError
 from app.sample.chat.places import NoPlaceError, Places
 from app.sample.chat.telemetry import Telemetry
@@ -21,22 +21,6 @@ class Answer:
 
     text: str
     from_cache: bool
-
-
-class Flights:
-    """Calls under way by key: who asks for the same thing meanwhile waits for the same result."""
-
-    def __init__(self) -> None:
-        self._under_way: dict[str, asyncio.Task[str]] = {}
-
-    async def once(self, key: str, work: Callable[[], Awaitable[str]]) -> str:
-        """The result of ``work``, shared. It goes on when one of those who wait leaves."""
-        task = self._under_way.get(key)
-        if task is None:
-            task = asyncio.ensure_future(work())
-            self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return await asyncio.shield(task)
 
 
 class Answering(Protocol):
@@ -77,9 +61,9 @@ class Answers:
         found = await self._look_up(prompt)
         if found is not None:
             return _words(found), True
-        tokens = self._streamed(prompt)
+        tokens = self._flights.followed(prompt, lambda: self._streamed(prompt))
         first = await anext(tokens, "")
-        return self._kept(prompt, first, tokens), False
+        return _with_first(first, tokens), False
 
     async def _look_up(self, prompt: str) -> str | None:
         found = await self._cache.get(prompt)
@@ -94,17 +78,18 @@ class Answers:
         return text
 
     async def _streamed(self, prompt: str) -> AsyncIterator[str]:
+        tokens: list[str] = []
         async with self._places.taken():
             async for token in self._model.stream(prompt):
+                tokens.append(token)
                 yield token
-
-    async def _kept(self, prompt: str, first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
-        tokens = [first]
-        yield first
-        async for token in rest:
-            tokens.append(token)
-            yield token
         await self._cache.put(prompt, "".join(tokens))
+
+
+async def _with_first(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for token in rest:
+        yield token
 
 
 async def _words(text: str) -> AsyncIterator[str]:

@@ -10,6 +10,7 @@ import httpx
 from app.sample.chat.answers import Answering, Answers
 from app.sample.chat.broken import access
 from app.sample.chat.broken import answers as broken_answers
+from app.sample.chat.broken import caching as broken_caching
 from app.sample.chat.broken import load as broken_load
 from app.sample.chat.broken import ordering as broken_ordering
 from app.sample.chat.broken import server as broken_server
@@ -17,6 +18,7 @@ from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
 from app.sample.chat.ordering.idempotency import IdempotencyKeys
 from app.sample.chat.ordering.orders import Compensations, Journal, Orders
 from app.sample.chat.ordering.partners import PartnerStep
+from app.sample.chat.sessions import Sessions
 from app.sample.chat.settings import Settings
 from app.sample.chat.shops import Lists, Placed, Tokens
 from app.sample.chat.telemetry import Telemetry
@@ -30,6 +32,7 @@ class Parts:
     telemetry: Telemetry
     cache: TwoLevels
     answers: Answering
+    sessions: Sessions
     orders: Orders
     compensations: Compensations
     idempotency: IdempotencyKeys[str]
@@ -53,7 +56,7 @@ def build(settings: Settings) -> Parts:
     settings, defects = broken_answers.settings(settings), settings.defects
     telemetry = broken_load.telemetry_kind(defects)()
     model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
-    model = broken_answers.model_kind(defects)(
+    model = broken_caching.model_kind(broken_answers.model_kind(defects), defects)(
         model_client,
         timeout_s=settings.model_timeout_s,
         tries=settings.model_tries,
@@ -61,14 +64,17 @@ def build(settings: Settings) -> Parts:
     )
     ttl_s = broken_server.ttl_s(settings)
     redis = RedisAnswers(settings.cache_url, ttl_s=ttl_s, timeout_s=settings.cache_timeout_s)
-    cache = TwoLevels(redis, Memory(settings.memory_entries, settings.cache_ttl_s), telemetry.cache_up)
+    memory = Memory(settings.memory_entries, settings.cache_ttl_s)
+    cache = broken_caching.levels_kind(defects)(redis, memory, telemetry.cache_up)
     kept = broken_load.cache(broken_answers.cache(cache, redis, model, defects), defects)
     places = broken_load.places_kind(defects)(
         settings.model_parallel, settings.model_waiting, settings.model_wait_s
     )
     kept = broken_server.cache(kept, settings)
-    answers = Answers(kept, model, places, broken_answers.flights(defects), telemetry)
-    answering = broken_server.answers(broken_answers.answers(answers, defects), cache, settings)
+    flights = broken_caching.flights(broken_answers.flights(defects), defects)
+    answers = Answers(broken_caching.cache(kept, defects), model, places, flights, telemetry)
+    streaming = broken_caching.answers(answers, model, defects)
+    answering = broken_server.answers(broken_answers.answers(streaming, defects), cache, settings)
     healthy_steps, partner_clients = _steps(settings)
     steps, journal = broken_ordering.steps(healthy_steps, defects), Journal(settings.journal)
     compensations = broken_ordering.compensations(steps, journal, telemetry, defects)
@@ -77,6 +83,7 @@ def build(settings: Settings) -> Parts:
         telemetry=telemetry,
         cache=cache,
         answers=broken_load.answers(answering, defects),
+        sessions=Sessions(),
         orders=Orders(steps, journal, compensations, telemetry),
         compensations=compensations,
         idempotency=IdempotencyKeys(),

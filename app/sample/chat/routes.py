@@ -62,16 +62,16 @@ Given = Annotated[Parts, Depends(parts_of)]
 @api.post("/api/chat", responses=REQUEST_ERRORS | responses(503, 504))
 async def chat(question: ChatRequest, parts: Given) -> ChatReply:
     """Answer a question."""
-    answer = await answered(question.message, parts)
+    answer = await answered(parts.sessions.prompt(question.session_id, question.message), parts)
     return ChatReply(
         answer=answer.text, session_id=question.session_id, metadata=metadata(parts, answer.from_cache)
     )
 
 
-async def answered(message: str, parts: Parts) -> Answer:
-    """The answer to a message. Raises ProblemError where the model fails."""
+async def answered(prompt: str, parts: Parts) -> Answer:
+    """The answer to a prompt. Raises ProblemError where the model fails."""
     try:
-        return await parts.answers.answer(message)
+        return await parts.answers.answer(prompt)
     except FAILURES as error:
         raise model_problem(error) from error
 
@@ -86,7 +86,8 @@ async def answered(message: str, parts: Parts) -> Answer:
 async def chat_stream(question: ChatRequest, parts: Given) -> EventStream:
     """Answer a question as a stream: events `token` with text, then one event `done`."""
     try:
-        tokens, from_cache = await parts.answers.stream(question.message)
+        prompt = parts.sessions.prompt(question.session_id, question.message)
+        tokens, from_cache = await parts.answers.stream(prompt)
     except FAILURES as error:
         raise model_problem(error) from error
     return EventStream(

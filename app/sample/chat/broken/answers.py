@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 
 from redis.exceptions import RedisError
 
-from app.sample.chat.answers import Answer, Answering, Flights
+from app.sample.chat.answers import Answer, Answering
 from app.sample.chat.cache import Cache, RedisAnswers
+from app.sample.chat.flights import Flights
 from app.sample.chat.model import Model
 from app.sample.chat.settings import Settings
 
@@ -116,6 +117,10 @@ class Alone(Flights):
     async def once(self, _key: str, work: Callable[[], Awaitable[str]]) -> str:
         """The result of ``work``, not shared."""
         return await work()
+
+    def followed(self, _key: str, tokens: Callable[[], AsyncIterator[str]]) -> AsyncIterator[str]:
+        """The stream, not shared."""
+        return tokens()
 
 
 class KeyNeverMatches:

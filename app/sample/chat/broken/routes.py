@@ -68,7 +68,8 @@ async def _without_answer(question: ChatRequest, parts: Given) -> Response:
 
 async def _trusting(request: Request, parts: Given) -> ChatReply:
     body: Any = await request.json()
-    answer = await routes.answered(body["message"].strip(), parts)
+    prompt = parts.sessions.prompt(body["session_id"], body["message"].strip())
+    answer = await routes.answered(prompt, parts)
     return ChatReply(
         answer=answer.text, session_id=body["session_id"], metadata=routes.metadata(parts, answer.from_cache)
     )
@@ -77,7 +78,8 @@ async def _trusting(request: Request, parts: Given) -> ChatReply:
 async def _obliging(request: Request, parts: Given) -> ChatReply:
     body: Any = await request.json()
     fields = body if isinstance(body, dict) else {}
-    answer = await routes.answered(str(fields.get("message", "")), parts)
+    prompt = parts.sessions.prompt(str(fields.get("session_id", "")), str(fields.get("message", "")))
+    answer = await routes.answered(prompt, parts)
     return ChatReply(
         answer=answer.text,
         session_id=str(fields.get("session_id", "")),

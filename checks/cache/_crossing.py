@@ -1,0 +1,204 @@
+"""Questions that are nearly alike, and users whose context differs: what is asked, and what came back.
+
+Private to this family. What is kept of an answer is whether it holds a word that only its own question or
+context has, or one that only the other's has; a digest; and its beginning, to be shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from random import Random
+from typing import Literal
+
+from checks.contract import Answer, Instruments, Target
+
+Route = Literal["ask", "stream"]
+
+AT_A_TIME = 4  # in turn; at once is all of a pair
+SHOWN_CHARS = 120
+TELLING_TRIES = 3
+CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
+UNTOLD = re.compile(r"[\W\d_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One answer: whether it is good, holds ``own`` words and those of the ``other``, and its beginning.
+
+    ``digest`` is of its letters alone, since a number or a time may differ in a copy.
+    """
+
+    good: bool
+    own: bool
+    other: bool
+    digest: str
+    begins: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Two nearly equal questions and their answers. ``kind`` says what differs."""
+
+    kind: Literal["declared", "number", "negation", "name"]
+    questions: tuple[str, str]
+    heard: tuple[Heard, Heard]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Pairs asked one half after the other, or both halves ``at_once``; the upstream calls that they cost."""
+
+    at_once: bool
+    twins: tuple[Twins, ...]
+    calls: float
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The same question by two users who told each their own, and by a stranger who told nothing.
+
+    ``reproduce`` is as shell lines what the two users did.
+    """
+
+    at_once: bool
+    question: str
+    heard: tuple[Heard, Heard, Heard]
+    reproduce: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    kind: Literal["declared", "number", "negation", "name"]
+    questions: tuple[str, str]
+    tells: tuple[str, str]
+
+
+def pairs_of(target: Target, instruments: Instruments) -> list[_Asked]:
+    """The declared pairs and three made-up ones, all new in this run."""
+    random = instruments.random
+    declared = []
+    for pair in target.prompts.near_duplicates:
+        aside = instruments.prompts.aside()
+        first, second = (f"{question} {aside}" for question in pair.questions)
+        declared.append(_Asked("declared", (first, second), pair.tells))
+    number, negation, name = instruments.prompts.fresh(3)
+    numbers, names = _two_numbers(random), (a_word(random), a_word(random))
+    return [
+        *declared,
+        _Asked("number", _both(f"{number} My order number is {{}}.", numbers), numbers),
+        _Asked("negation", _both(f"{negation} I have {{}}paid for it.", ("", "not ")), ("", "")),
+        _Asked("name", _both(f"{name} Please answer to {{}}.", names), names),
+    ]
+
+
+async def ask_in_turn(instruments: Instruments, pairs: Sequence[_Asked], route: Route) -> tuple[Twins, ...]:
+    """All first halves, then all second ones."""
+    first = await _some_at_a_time([_ask(instruments, pair.questions[0], route) for pair in pairs])
+    second = await _some_at_a_time([_ask(instruments, pair.questions[1], route) for pair in pairs])
+    return tuple(_twins(*each) for each in zip(pairs, first, second, strict=True))
+
+
+async def ask_at_once(instruments: Instruments, pairs: Sequence[_Asked], route: Route) -> tuple[Twins, ...]:
+    """Both halves of a pair at the same moment, pair by pair."""
+    asked = []
+    for pair in pairs:
+        both = (_ask(instruments, question, route) for question in pair.questions)
+        asked.append(_twins(pair, *await asyncio.gather(*both)))
+    return tuple(asked)
+
+
+async def ask_users(target: Target, instruments: Instruments, route: Route, *, at_once: bool) -> Users | None:
+    """Two users tell each their own, then they and a stranger ask the same; None where none is declared."""
+    context = target.prompts.context
+    if context is None:
+        return None
+    secrets = a_word(instruments.random), a_word(instruments.random)
+    names = ["greenlight-a", "greenlight-b", "greenlight-c"]
+    sessions = [f"{a_word(instruments.random)}-{instruments.random.getrandbits(48):012x}" for _ in names]
+    question = f"{context.ask} {instruments.prompts.aside()}"
+    tells = [context.tell.replace("{secret}", secret) for secret in secrets]
+
+    async def tell(number: int) -> None:
+        await instruments.questions.ask(
+            tells[number], route=route, user=names[number], session=sessions[number]
+        )
+
+    async def ask(number: int) -> Answer:
+        return await instruments.questions.ask(
+            question, route=route, user=names[number], session=sessions[number]
+        )
+
+    for number in (0, 1):
+        await tell(number)
+    both = list(await asyncio.gather(ask(0), ask(1))) if at_once else [await ask(0), await ask(1)]
+    answers = [*both, await ask(2)]  # last, lest all three get the answer that knows nobody
+    lines = [
+        instruments.questions.curl(text, route=route, user=names[number], session=sessions[number])
+        for number in (0, 1)
+        for text in (tells[number], question)
+    ]
+    own = (secrets[0],), (secrets[1],), ()
+    heard = [
+        _heard(answer, mine, [secret for secret in secrets if secret not in mine])
+        for answer, mine in zip(answers, own, strict=True)
+    ]
+    return Users(at_once, question, (heard[0], heard[1], heard[2]), "\n".join(lines))
+
+
+def a_word(random: Random) -> str:
+    """A made-up word of eight letters, which no answer holds by chance."""
+    word = "".join(random.choice(CONSONANTS) + random.choice(VOWELS) for _ in range(4))
+    return word.capitalize()
+
+
+def _two_numbers(random: Random) -> tuple[str, str]:
+    """Two numbers of the same five digits."""
+    digits = [str(digit) for digit in random.sample(range(1, 10), 5)]
+    return "".join(digits), "".join([*digits[:3], digits[4], digits[3]])
+
+
+def _both(template: str, words: tuple[str, str]) -> tuple[str, str]:
+    return template.format(words[0]), template.format(words[1])
+
+
+async def _ask(instruments: Instruments, question: str, route: Route) -> Answer:
+    return await instruments.questions.ask(question, route=route)
+
+
+async def _some_at_a_time(asks: Sequence[Awaitable[Answer]]) -> list[Answer]:
+    places = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(ask: Awaitable[Answer]) -> Answer:
+        async with places:
+            return await ask
+
+    return list(await asyncio.gather(*map(one, asks)))
+
+
+def _twins(pair: _Asked, first: Answer, second: Answer) -> Twins:
+    one, other = ([tell] if tell else [] for tell in pair.tells)
+    return Twins(pair.kind, pair.questions, (_heard(first, one, other), _heard(second, other, one)))
+
+
+def _heard(answer: Answer, own: Sequence[str], other: Sequence[str]) -> Heard:
+    text = answer.text
+    letters = UNTOLD.sub("", text.casefold())
+    shown = "".join(character if character.isprintable() else " " for character in text[:SHOWN_CHARS])
+    return Heard(
+        answer.good,
+        _holds(text, own),
+        _holds(text, other),
+        sha256(letters.encode()).hexdigest()[:16],
+        shown,
+        answer.problem,
+    )
+
+
+def _holds(text: str, words: Sequence[str]) -> bool:
+    """Whether one of the words stands in the text as a word of its own, in any case."""
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)
