@@ -5,6 +5,7 @@ This is the one place where policy, allow-list and ``allow_faults`` are enforced
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import Any, cast
 
 from app.instruments.bodies import RawBodies
+from app.instruments.bursts import RequestBursts
 from app.instruments.credentials import DeclaredCredentials
 from app.instruments.faults.breaking import Breaker
-from app.instruments.bursts import RequestBursts
 from app.instruments.faults.ledger import Ledger
 from app.instruments.http import HttpProbe
 from app.instruments.load.making import make_driver
@@ -43,6 +45,7 @@ from app.statistics.for_checks import RunStatistics
 from checks import LoadedCheck
 from checks.contract import InstrumentFailure, Instruments, Kind, Profile, Target
 
+PATIENCE_RATIO = 0.85  # of a check's time may be spent on waiting; the rest restores levers and judges
 SAFE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 # What an instrument needs of the target, unless the check says that it can do without ("redis?").
@@ -51,10 +54,10 @@ IMPLIED = {
     "upstream": "upstream",
     "metrics": "health.metrics",
     "questions": "ask|stream",
+    "bursts": "ask|stream",
     "load": "ask|stream",
 }
 
-    "bursts": "ask|stream",
 # For a key that is not declared: what is missing in words, the key to name, and what to add.
 ABSENT: Mapping[str, tuple[str, str, str]] = {
     "ask": ("No business request is declared", "ask", "`[ask]` with its path and body"),
@@ -197,7 +200,8 @@ class Toolbox:
         """Fresh instruments for ``check``, closed at the end. Secrets are taken out of what it raises."""
         needs = {need.removesuffix("?") for need in check.about.needs}
         random = Random(f"{self._seed} {check.id}")
-        async with self._wire(reading=check.about.kind is Kind.PASSIVE) as wire:
+        until = monotonic() + PATIENCE_RATIO * check.about.deadline_in(self._profile)
+        async with self._wire(reading=check.about.kind is Kind.PASSIVE, until=until) as wire:
             tools = {name: make() for name, make in self._makers(wire, random).items() if name in needs}
             bench = Bench(
                 check.id,
@@ -230,10 +234,11 @@ class Toolbox:
     def _origin(self) -> Origin:
         return Origin.of(self._target.url)
 
-    def _wire(self, *, reading: bool) -> Wire:
+    def _wire(self, *, reading: bool, until: float = math.inf) -> Wire:
         only_reading = InstrumentFailure("A passive check may only read: GET, HEAD and OPTIONS.")
         may_change = (lambda _origin: only_reading) if reading else self._policy.refusal
-        return Wire(self._target.url, declared_origins(self._target), self._references, may_change)
+        origins = declared_origins(self._target)
+        return Wire(self._target.url, origins, self._references, may_change, until=until)
 
     def _makers(self, wire: Wire, random: Random) -> dict[str, Callable[[], object]]:
         target = self._target
@@ -242,12 +247,12 @@ class Toolbox:
             "credentials": lambda: DeclaredCredentials(target.auth, self._references),
             "sse": lambda: _sse(target, wire),
             "questions": lambda: self._questions(wire, random),
+            "bursts": self._bursts,
             "load": lambda: self._load(random),
             "redis": lambda: RedisReader(target.redis, self._references),
             "upstream": lambda: UpstreamMeter(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
             "processes": lambda: HostProcesses(target, self._references, wire.also_at),
             "openapi": lambda: OpenApiDocuments(target, HttpProbe(wire, kept_bytes=OPENAPI_BYTES)),
-            "bursts": self._bursts,
             "metrics": lambda: _metrics(target, wire),
             "memory": lambda: ServiceMemory(
                 target, HostProcesses(target, self._references), _metrics(target, wire)
@@ -264,17 +269,17 @@ class Toolbox:
             self._target, HttpProbe(wire), _sse(self._target, wire), self._prompts, random
         )
 
-    def _load(self, random: Random) -> WatchedLoad:
-        samples_file = self._samples_file if self._samples_folder else None
-        make = partial(
-            make_driver,
-            self._target.under_load(),
     def _bursts(self) -> RequestBursts:
         names = declared_origins(self._target)[self._origin]
         return RequestBursts(
             self._target, lambda text: self._references.resolve(text, names), self._policy.max_users
         )
 
+    def _load(self, random: Random) -> WatchedLoad:
+        samples_file = self._samples_file if self._samples_folder else None
+        make = partial(
+            make_driver,
+            self._target.under_load(),
             policy=self._policy,
             references=self._references,
             random=random,

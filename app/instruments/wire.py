@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Self
+from time import monotonic, perf_counter
+from typing import Self, cast
 from urllib.parse import quote, urljoin
 
 import anyio
@@ -37,6 +38,7 @@ STALE_S = 0.3  # in which a closed connection shows itself: a round trip, genero
 MAX_STALE = 5  # kept connections that may turn out closed, one after the other
 MAX_HEADERS = 200
 MAX_HEADER_CHARS = 8_192
+SPENT = "The service answers so slowly that this check's time is over before it is done."
 KEEP_IDLE_S = 2.0  # below the idle time-outs of common servers (5 s), so that a reused connection is alive
 
 
@@ -58,7 +60,7 @@ class Arrival:
     url: str
     status: int
     headers: Mapping[str, str]
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncGenerator[bytes, None]
     failure: Failure | None = None
     port: int | None = None
 
@@ -68,7 +70,8 @@ class Wire:
 
     Use it within ``async with``, which closes its connections.
 
-    ``origins`` maps each to the environment variables whose values may be sent there.
+    ``origins`` maps each to the environment variables whose values may be sent there. After ``until``
+    (on the clock of time.monotonic) no reply is waited for: a check must end within its deadline.
     """
 
     def __init__(
@@ -77,8 +80,11 @@ class Wire:
         origins: Mapping[Origin, frozenset[str]],
         references: References,
         may_change: Callable[[Origin], InstrumentFailure | None],
+        *,
+        until: float = math.inf,
     ) -> None:
         self._base = base
+        self._until = until
         self._origins = dict(origins)
         self.references = references
         self._may_change = may_change
@@ -103,18 +109,20 @@ class Wire:
         """Send ``request``; its reply's body is read within ``async with``, from ``Arrival.pieces``.
 
         The caller sets the deadline. Raises NoReply for what the service does, and InstrumentFailure for a
-        request that may not be sent, or cannot be.
+        request that may not be sent, or cannot be, or whose reply did not come ``until``.
         """
         outgoing = self.prepared(request)
         async with AsyncExitStack() as stack:
             try:
-                transport = self._kept() if not fresh_connection else _transport()
-                if fresh_connection:
-                    stack.push_async_callback(transport.aclose)
-                response, failure = await _follow(transport, outgoing)
-                stack.push_async_callback(response.aclose)
-                arrival = self._arrival(response, failure)
-                yield arrival
+                async with _ended_by(self._until):
+                    transport = self._kept() if not fresh_connection else _transport()
+                    if fresh_connection:
+                        stack.push_async_callback(transport.aclose)
+                    response, failure = await _follow(transport, outgoing)
+                    stack.push_async_callback(response.aclose)
+                    arrival = self._arrival(response, failure)
+                    stack.push_async_callback(arrival.pieces.aclose)
+                    yield arrival
             except _FAULTS as error:
                 raise NoReply(self._hidden(failure_of(error))) from error
 
@@ -170,6 +178,22 @@ class Wire:
 
 
 _FAULTS = (httpx.HTTPError, httpx.InvalidURL, zlib.error, OSError, UnicodeError)
+
+
+@asynccontextmanager
+async def _ended_by(until: float) -> AsyncIterator[None]:
+    """Raises InstrumentFailure where the block would outlast ``until``."""
+    left_s = until - monotonic()
+    if left_s <= 0:
+        raise InstrumentFailure(SPENT)
+    timer = asyncio.timeout(left_s if math.isfinite(left_s) else None)
+    try:
+        async with timer:
+            yield
+    except TimeoutError as error:
+        if timer.expired():
+            raise InstrumentFailure(SPENT) from error
+        raise
 
 
 @functools.cache
@@ -269,12 +293,13 @@ def _own_port(response: httpx.Response) -> int | None:
     return int(address[1]) if isinstance(address, tuple) and len(address) > 1 else None
 
 
-async def _pieces(response: httpx.Response, encoding: str) -> AsyncIterator[bytes]:
+async def _pieces(response: httpx.Response, encoding: str) -> AsyncGenerator[bytes, None]:
     """The body in pieces of bounded size, inflated as far as the caller reads and no further."""
     inflate = Inflate() if encoding.strip().lower() in ("gzip", "x-gzip", "deflate") else None
-    async for raw in response.aiter_raw():
-        if inflate is None:
-            yield raw
-        else:
-            for piece in inflate.pieces(raw):
-                yield piece
+    async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_raw())) as raws:
+        async for raw in raws:
+            if inflate is None:
+                yield raw
+            else:
+                for piece in inflate.pieces(raw):
+                    yield piece

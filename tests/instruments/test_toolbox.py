@@ -17,7 +17,7 @@ from app.instruments.faults.ledger import Ledger
 from app.instruments.policy import Policy
 from app.instruments.toolbox import Hooks, Toolbox
 from checks import LoadedCheck
-from checks.contract import Check, InstrumentFailure, Kind, LoadPlan, Profile, Request, Target
+from checks.contract import Check, FailureKind, InstrumentFailure, Kind, LoadPlan, Profile, Request, Target
 from tests.instruments.faults.proxies import proxied
 from tests.instruments.servers import Scripted, Visit, scripted
 
@@ -36,9 +36,11 @@ class Heard:
     levers: list[tuple[str, ...]]
 
 
-def check(*needs: str, kind: Kind = Kind.ACTIVE) -> LoadedCheck:
+def check(*needs: str, kind: Kind = Kind.ACTIVE, deadline_s: float = 60) -> LoadedCheck:
     module = ModuleType("scripted")
-    module.CHECK = Check(failure_title="x", kind=kind, does="x", needs=needs, deadline_s=1, typical_s=1)
+    module.CHECK = Check(
+        failure_title="x", kind=kind, does="x", needs=needs, deadline_s=deadline_s, typical_s=1
+    )
     return LoadedCheck("family.name", Path("family/name.py"), module)
 
 
@@ -202,6 +204,20 @@ async def test_connections_are_closed_with_the_check(tmp_path):
             await instruments.http.send(Request())
             assert not gone.is_set()
         await asyncio.wait_for(gone.wait(), 20)
+
+
+async def test_a_silent_service_is_not_waited_for_beyond_a_checks_time(tmp_path):
+    async def talk(visit: Visit) -> None:
+        await asyncio.Event().wait()
+
+    hasty = check("http", deadline_s=0.5)
+    async with scripted(talk) as server, toolbox(at(server), tmp_path)[0].open(hasty) as instruments:
+        reply = await instruments.http.send(Request(), timeout_s=0.1)
+        assert reply.failure.kind is FailureKind.TIMEOUT
+        for _ in range(2):  # waited for, and not sent any more
+            with pytest.raises(InstrumentFailure, match="so slowly"):
+                await instruments.http.send(Request(), timeout_s=60)
+    assert len(server.visits) == 2
 
 
 async def test_no_check_gets_a_question_that_another_one_had(tmp_path):
