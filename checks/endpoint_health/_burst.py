@@ -27,9 +27,10 @@ MAX_S = 10.0
 ENOUGH = 2.5  # times what is allowed, and there is no limit; see Thresholds.max_ratio
 MAX_FAILED = 10
 HOLD_S = 1.0  # how long the limit is held exhausted, to look at others meanwhile
-OTHERS = 5
+LONGEST_HOLD_S = 8.0  # where others are answered slowly
+OTHERS = 8
 LIFTING = 8
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
 
 Sender = Callable[[Mapping[str, str]], Request]  # a request of one caller, with more headers
 
@@ -110,7 +111,9 @@ class Overrun:
                 await asyncio.wait_for(self._enough.wait(), MAX_S)
             if self.statuses["429"]:
                 self._holding = True
-                await asyncio.gather(asyncio.sleep(HOLD_S), self._ask_as_other(), self._try_to_lift())
+                looking = asyncio.gather(asyncio.sleep(HOLD_S), self._ask_as_other(), self._try_to_lift())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(looking, LONGEST_HOLD_S)
         finally:
             self._done = True
             self.elapsed_s = monotonic() - self._began

@@ -27,6 +27,7 @@ import functools
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 from urllib.parse import urlsplit
 
 from checks.contract import (
@@ -43,9 +44,10 @@ from checks.contract import (
     Target,
     curl_line,
     plural,
+    show,
 )
 from checks.endpoint_health._attempts import Attempt, Attempts, Door, doors
-from checks.endpoint_health._locks import Lock, Tried, locks
+from checks.endpoint_health._locks import REFUSALS, Lock, Tried, locks
 from checks.endpoint_health._pacing import patiently
 
 CHECK = Check(
@@ -59,8 +61,10 @@ CHECK = Check(
     hostile=True,  # wrong credentials may lock a caller out for a while
 )
 TIMEOUT_S = 5.0
-MAX_SILENT = 3
+ENOUGH_S = 60.0
 SHOWN = 3
+MAX_LINE_CHARS = 1_000  # times the most attempts there can be, evidence stays within its bound
+MAX_PATH_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,14 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Attempts by route, in order. ``public``: the target declares so, and no route as protected."""
+    """Attempts by route, in order; ``complete``: all that were planned, but for those after a way in.
+
+    ``public``: the target declares so, and no route as protected.
+    """
 
     public: bool
     expired_declared: bool
+    complete: bool
     tried: tuple[Tried, ...]
 
 
@@ -84,21 +92,26 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     auth = target.auth
     if auth is None or not auth.protected:
         if target.public:
-            return Evidence(True, False, ())
+            return Evidence(True, False, True, ())
         raise InstrumentFailure("No route is declared as protected.", missing="auth.protected")
     forgeries = instruments.credentials.forgeries()
     tried: list[Tried] = []
+    until = monotonic() + ENOUGH_S
     for door in doors(target, auth):
-        tried += await _try(target, instruments, auth, door, forgeries)
-        if sum(each.failure == "timeout" for each in tried) >= MAX_SILENT:
-            break
-    return Evidence(False, auth.expired is not None, tuple(tried))
+        tried += await _try(target, instruments, auth, door, forgeries, until=until)
+    return Evidence(False, auth.expired is not None, monotonic() < until, tuple(tried))
 
 
 async def _try(
-    target: Target, instruments: Instruments, auth: Auth, door: Door, forgeries: Sequence[Forgery]
+    target: Target,
+    instruments: Instruments,
+    auth: Auth,
+    door: Door,
+    forgeries: Sequence[Forgery],
+    *,
+    until: float,
 ) -> list[Tried]:
-    """All attempts at one door, until something that changes was let in or the rate is limited."""
+    """All attempts at one door, until a change was let in, the rate is limited or the time is over."""
     word = f"{instruments.random.getrandbits(64):016x}"
     # Not from the run's seed: a key that was used before would replay its reply.
     values = {"user": f"user-{word}", "session": word, "nonce": str(uuid.uuid4())}
@@ -107,6 +120,8 @@ async def _try(
     anywhere: bool | None = None
     tried: list[Tried] = []
     for attempt in attempts.all():
+        if monotonic() > until:
+            break
         send = functools.partial(
             instruments.http.send, attempt.request, timeout_s=TIMEOUT_S, fresh_connection=True
         )
@@ -125,18 +140,19 @@ def _good(reply: Reply) -> bool:
 
 
 def _tried(target: Target, door: Door, attempt: Attempt, reply: Reply, *, anywhere: bool) -> Tried:
-    line = curl_line(target, attempt.request, options="-i")
+    plain = reply.status in REFUSALS and attempt.what != "none"
+    line = "" if plain else curl_line(target, attempt.request, options="-i")[:MAX_LINE_CHARS]
     return Tried(
         route=door.name,
         name=attempt.name,
         what=attempt.what,
         status=reply.status,
         failure=reply.failure.kind if reply.failure else "",
-        asked=urlsplit(target.absolute(attempt.request.url)).path,
-        landed=urlsplit(target.absolute(reply.url)).path,
+        asked=urlsplit(target.absolute(attempt.request.url)).path[:MAX_PATH_CHARS],
+        landed=urlsplit(target.absolute(reply.url)).path[:MAX_PATH_CHARS],
         anywhere=anywhere and attempt.what in ("way", "undeclared"),
         challenge="www-authenticate" in reply.headers,
-        reproduce=f"{attempt.made_by}\n{line}".strip(),
+        reproduce=f"{attempt.made_by}\n{line}".strip() if line else "",
     )
 
 
@@ -151,8 +167,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if len(opened) > thresholds.max_let_in or broken:
         return _failed(opened, broken, limit)
     unproven = [lock.unproven for lock in found if lock.unproven]
-    if unproven or any(each.status == 429 for each in evidence.tried):
-        return _nothing_proven(unproven)
+    if unproven or not evidence.complete or any(each.status == 429 for each in evidence.tried):
+        return _nothing_proven(unproven, complete=evidence.complete)
     return _passed(evidence, found, limit)
 
 
@@ -178,9 +194,10 @@ def _failed(opened: Sequence[Tried], broken: Sequence[Tried], limit: Limit) -> F
     )
 
 
-def _nothing_proven(unproven: Sequence[str]) -> Finding:
+def _nothing_proven(unproven: Sequence[str], *, complete: bool) -> Finding:
     if not unproven:
-        return Finding.not_assessed("Rate limited (429) before all attempts were made.")
+        why = "Rate limited (429)" if complete else f"{show(ENOUGH_S, 's')} were over"
+        return Finding.not_assessed(f"{why} before all attempts were made.")
     everybody = any("refuses everybody" in reason for reason in unproven)
     remedy = (
         "Correct `[auth] valid`, or the value of its variable."

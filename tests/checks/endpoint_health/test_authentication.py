@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from urllib.parse import urlsplit
 
 import pytest
 
+from app.engine import MAX_EVIDENCE_BYTES
 from checks.contract import Failure, FailureKind, Forgery, InstrumentFailure, Outcome, Reply
 from checks.endpoint_health import authentication
 from tests.checks.scripted import (
@@ -250,6 +253,22 @@ def test_a_service_that_limits_the_rate_is_not_judged(monkeypatch):
 def test_a_service_that_does_not_reply_is_not_judged(kind):
     finding = measured(lambda request: Reply(request.url, failure=Failure(kind, "gone")))
     assert finding.outcome is Outcome.NOT_ASSESSED
+
+
+def test_a_service_too_slow_for_all_attempts_is_not_judged(monkeypatch):
+    monkeypatch.setattr(authentication, "ENOUGH_S", 0.0)
+    finding = measured(Locked())
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "before all attempts were made" in finding.reason
+
+
+def test_the_most_that_evidence_can_be_is_within_its_bound():
+    routes = [{"path": f"/orders/{number}", "headers": {"X-Long": "x" * 5_000}} for number in range(20)]
+    http = ScriptedHttp({})
+    http.replies = AnyRequest(lambda request: Reply(f"{BASE}/{'x' * 50_000}", 200))
+    instruments = ScriptedInstruments(http=http, credentials=ScriptedCredentials(FORGED, FORGED, FORGED))
+    evidence = gather(authentication, a_target(auth=AUTH | {"protected": routes}), instruments)
+    assert len(json.dumps(dataclasses.asdict(evidence))) < MAX_EVIDENCE_BYTES
 
 
 def test_a_target_that_is_public_has_no_lock_to_try():

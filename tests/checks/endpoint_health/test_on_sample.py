@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tomllib
 
+import pytest
+
+from app.sample import stack
 from checks.contract import Outcome
 from checks.target import Stream
 from tests.checks.sample import Sample
@@ -53,3 +56,22 @@ def test_a_poisoned_service_is_said_to_be_our_doing(sample: Sample):
     assert finding.outcome is Outcome.FAIL
     assert finding.reason.startswith("Our probe broke the service")
     assert "Restart the service" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("check_id", "defect"),
+    [
+        ("endpoint_health.authentication", "auth_signature_unchecked"),
+        ("endpoint_health.rate_limit", "rate_limit_lifted_by_header"),
+    ],
+)
+def test_no_credential_is_in_evidence_or_finding(sample: Sample, check_id: str, defect: str):
+    state = sample.with_defects(defect).state
+    shown = repr(sample.gather(check_id)) + repr(sample.measure(check_id))
+    assert "$GREENLIGHT_SAMPLE_" in shown
+    tokens = [one for one in stack.environment(state).values() if one.startswith("eyJ")]
+    assert len(tokens) == 3
+    for token in tokens:
+        _, claims, signature = token.split(".")
+        assert claims not in shown
+        assert signature not in shown
