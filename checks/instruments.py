@@ -451,11 +451,15 @@ class Processes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BodyField:
-    """What a schema says of one field of a body; ``kind`` is its JSON type, "" where it may be several."""
+    """What a schema says of one field of a body; ``kind`` is its JSON type, "" where it may be several.
+
+    ``bounds`` has the limits of its values in the schema's own words: ``maximum``, ``minLength``, ``enum``...
+    """
 
     kind: str
     required: bool
     nullable: bool
+    bounds: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -608,11 +612,11 @@ class Instruments(Protocol):
     credentials: Credentials
     sse: Sse
     questions: Questions
+    bursts: Bursts
     load: Load
     redis: Redis
     upstream: Upstream
     processes: Processes
-    bursts: Bursts
     openapi: OpenApi
     metrics: Metrics
     memory: Memory

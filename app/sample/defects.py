@@ -276,6 +276,20 @@ _ALL = (
         "endpoint_health",
     ),
     Defect(
+        "bad_input_long_session_500",
+        "A session id that is too long crashes the chat route",
+        "More than 128 characters, which the API's document forbids, are found out by the database alone.",
+        ("endpoint_health.bad_input",),
+        "endpoint_health",
+    ),
+    Defect(
+        "bad_input_surrogate_500",
+        "Half a surrogate pair crashes the chat route",
+        "Text that is JSON and has no bytes, in any field, is answered with 500.",
+        ("endpoint_health.bad_input",),
+        "endpoint_health",
+    ),
+    Defect(
         "bad_input_poisons",
         "One bad body breaks the service until its restart",
         "After a deeply nested body every request to the API is answered with 500.",

@@ -43,6 +43,12 @@ WRONG_VALUES: Mapping[str, tuple[tuple[str, Any], ...]] = {
     "object": (("text", "text"), ("a list", [])),
     "array": (("text", "text"), ("an object", {"a": 1})),
 }
+EXTREMES: Mapping[str, tuple[tuple[str, Any], ...]] = {
+    "string": (("10,000 characters", "x" * 10_000),),
+    "number": (("-1", -1), ("10 to the 18th", 10**18)),
+}
+MAX_LENGTH = 20_000  # of a text that is too long by one character
+MAX_ITEMS = 1_000
 COERCIBLE = ("a number", "true")  # to text; some frameworks do, so only a schema makes it wrong
 
 
@@ -101,6 +107,7 @@ class _JsonCases:
         yield from self._bare()
         for path in self._paths:
             yield from self._wrong_types(path)
+            yield from self._out_of_range(path)
         yield from self._undeclared()
         yield from self._numbers()
         yield from self._texts()
@@ -140,13 +147,21 @@ class _JsonCases:
             sure = needed or (item is not None and not item.nullable)
             yield self._put(path, f"null inside the list `{path}`", [*value, None], sure)
 
+    def _out_of_range(self, path: str) -> Iterator[Case]:
+        """What the schema's limits forbid; without limits, values that few services think of."""
+        value, rule = at_path(self._document, path), self._fields.get(path)
+        for name, outside in _outside(rule, value) if rule else ():
+            yield self._put(path, f"{name} as `{path}`", outside, True)
+        for name, extreme in EXTREMES.get(_kind(value), ()) if path != self._prompt else ():
+            yield self._put(path, f"{name} as `{path}`", extreme, False)
+
     def _undeclared(self) -> Iterator[Case]:
         """Optional fields that the schema knows and the declared body leaves out."""
         left_out = [path for path in self._fields if "." not in path and path not in self._paths]
         for path in left_out[:MAX_FIELDS] if isinstance(self._document, dict) else ():
             rule = self._fields[path]
             wrong = WRONG_VALUES.get(rule.kind, ())[:1]
-            for name, value in wrong:
+            for name, value in (*wrong, *_outside(rule, None)):
                 yield self._put(path, f"{name} as `{path}`", value, True)
             if not rule.nullable:
                 yield self._put(path, f"null as `{path}`", None, False)
@@ -159,15 +174,15 @@ class _JsonCases:
                 yield self._put(path, f"{name} as `{path}`", RAW + name, sure)
 
     def _texts(self) -> Iterator[Case]:
-        if not self._prompt:
-            return
-        for name in ("a lone surrogate", "a NUL character"):
-            yield self._put(self._prompt, f"{name} as `{self._prompt}`", RAW + name, False)
-        good = self._good()
-        text = json.dumps(at_path(self._document, self._prompt), ensure_ascii=False).encode()
-        broken = good.body.replace(text, b'"\xff\xfe\xfa"')
-        if broken != good.body:
-            yield Case(f"invalid UTF-8 as `{self._prompt}`", _with_body(good, broken), True)
+        """Text that parses and cannot be written again, in each field: what one refuses, another may keep."""
+        for path in self._paths:
+            if isinstance(at_path(self._document, path), str):
+                for name in ("a lone surrogate", "a NUL character"):
+                    yield self._put(path, f"{name} as `{path}`", RAW + name, False)
+                broken = (
+                    self._changed(path, RAW).encode().replace(json.dumps(RAW).encode(), b'"\xff\xfe\xfa"')
+                )
+                yield Case(f"invalid UTF-8 as `{path}`", _with_body(self._good(), broken), True)
 
     def _content_types(self) -> Iterator[Case]:
         for kind in ("text/plain", "application/xml", "application/json; charset=no-such-charset"):
@@ -212,6 +227,35 @@ class _JsonCases:
 
     def _whole(self, name: str, value: Any, invalid: bool) -> Case:
         return Case(name, _with_body(self._good(), json.dumps(value).encode()), invalid)
+
+
+def _outside(rule: BodyField, value: Any) -> Iterator[tuple[str, Any]]:
+    """Values just outside the bounds that a schema sets, each in words."""
+    bounds = rule.bounds
+    if rule.kind == "string":
+        if bounds.get("maxLength", MAX_LENGTH) < MAX_LENGTH:
+            yield f"{bounds['maxLength'] + 1:g} characters", "x" * int(bounds["maxLength"] + 1)
+        if bounds.get("minLength", 0) >= 1:
+            yield "too short a text", "x" * int(bounds["minLength"] - 1)
+        if "enum" in bounds:
+            yield "a text that is no choice", "no-such-choice"
+    elif rule.kind in ("number", "integer"):
+        for limit, exclusive, step in (
+            ("minimum", "exclusiveMinimum", -1),
+            ("maximum", "exclusiveMaximum", 1),
+        ):
+            at = bounds.get(limit)
+            closed = bounds.get(exclusive)
+            if closed is not None and closed is not True and closed is not False:
+                yield f"{closed:g}, outside {exclusive}", closed
+            elif at is not None:
+                outside = at if closed else at + step
+                yield f"{outside:g}, outside {limit}", outside
+    elif rule.kind == "array" and isinstance(value, list):
+        if bounds.get("maxItems", MAX_ITEMS) < MAX_ITEMS and value:
+            yield f"{bounds['maxItems'] + 1:g} items", value[:1] * int(bounds["maxItems"] + 1)
+        if bounds.get("minItems", 0) >= 1:
+            yield "too few items", value[:1] * int(bounds["minItems"] - 1)
 
 
 def _form(good: Callable[[], Request], prompt: str) -> Iterator[Case]:

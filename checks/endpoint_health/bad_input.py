@@ -5,12 +5,13 @@ Why it matters
     cause, and one that is accepted is answered from data that nobody checked.
 
 How it is measured
-    The declared question is changed in some forty ways: malformed JSON, another type of body, wrong types,
-    missing fields, nulls (also inside lists), huge and non-finite numbers, lone surrogates, invalid UTF-8,
-    other methods and content types, and ten thousand nested lists. Each is sent over a new connection and
-    must be refused with a 4xx. A 5xx, a reset, silence for ten seconds, or a 2xx for plainly invalid data
-    fails. Which fields may be left out is read from OpenAPI; without one a 2xx counts only where the question
-    itself was missing or of another kind. At the end the route must still answer, by the same processes.
+    The declared question is changed in some fifty ways, in each of its fields: malformed JSON, another type
+    of body, wrong types, missing fields, nulls (also inside lists), values just outside the limits of the
+    schema, huge and non-finite numbers, lone surrogates, invalid UTF-8, other methods and content types, and
+    ten thousand nested lists. Each is sent over a new connection and must be refused with a 4xx. A 5xx, a
+    reset, silence for ten seconds, or a 2xx for plainly invalid data fails. What a field may be, and whether
+    it may be left out, is read from OpenAPI; without one a 2xx counts only where the question itself was
+    missing or of another kind. At the end the route must still answer, by the same processes.
 
 How to fix it
     1. Validate the body against a schema before anything else sees it; refuse unknown types, do not coerce.
@@ -50,7 +51,7 @@ from checks.endpoint_health._pacing import patiently
 CHECK = Check(
     failure_title="Bad input is accepted or crashes the service",
     kind=Kind.ACTIVE,
-    does="Sends some forty malformed or invalid requests to the business route, the most harmful last.",
+    does="Sends some fifty malformed or invalid requests to the business route, the most harmful last.",
     measures="bad inputs were accepted or crashed",
     needs=("http", "questions", "processes", "openapi?"),
     deadline_s=150,

@@ -53,3 +53,24 @@ def test_a_schema_that_holds_itself_ends():
 def test_an_operation_without_a_schema_says_nothing():
     paths = {"/ask": {"post": {"summary": "Ask"}}}
     assert next(operations_of({"openapi": "3.1.0", "paths": paths})).fields == {}
+
+
+def test_the_limits_of_a_value_are_read_as_they_stand():
+    fields = fields_of(
+        {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": 9, "pattern": "^a"},
+                "size": {"type": "integer", "minimum": 0, "exclusiveMinimum": True, "maximum": 1e300},
+                "kind": {"enum": ["a", "b"], "type": "string"},
+                "tags": {"type": "array", "maxItems": 3, "items": {"type": "string", "maxLength": 5}},
+                "odd": {"type": "string", "maxLength": "nine", "enum": "a"},
+            },
+        }
+    )
+    assert fields["name"].bounds == {"minLength": 1, "maxLength": 9}
+    assert fields["size"].bounds == {"minimum": 0, "exclusiveMinimum": True}
+    assert fields["kind"].bounds == {"enum": True}
+    assert fields["tags"].bounds == {"maxItems": 3}
+    assert fields["tags.0"].bounds == {"maxLength": 5}
+    assert fields["odd"].bounds == {}

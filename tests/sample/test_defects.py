@@ -159,6 +159,17 @@ def bad_input_accepted(sample: Client) -> bool:
     return {sample.http.post("/api/chat", json=body).status_code for body in BAD_BODIES} == {200}
 
 
+def bad_input_long_session_500(sample: Client) -> bool:
+    bodies = ({"message": "a question", "session_id": "s" * length} for length in (128, 129))
+    return [sample.http.post("/api/chat", json=body).status_code for body in bodies] == [200, 500]
+
+
+def bad_input_surrogate_500(sample: Client) -> bool:
+    body = b'{"message": "a question", "session_id": "\\ud800"}'
+    reply = sample.http.post("/api/chat", content=body, headers={"Content-Type": "application/json"})
+    return reply.status_code == 500 and sample.chat().status_code == 200
+
+
 def bad_input_poisons(sample: Client) -> bool:
     before = sample.chat().status_code
     sample.http.post("/api/chat", content=NESTED, headers={"Content-Type": "application/json"})
@@ -493,8 +504,8 @@ TOGETHER = (
     (memory_leak, errors_pile_up, metrics_undercount, collapse_past_peak),  # the last one leaves calls behind
     (crash_at_50_users, memory_hungry),
     (slow_after_burst, errors_without_cache),
-    (stream_line_breaks_raw,),
-    (stream_characters_split,),
+    (bad_input_long_session_500, stream_line_breaks_raw),
+    (bad_input_surrogate_500, stream_characters_split),
     (stream_cached_without_end,),
     (stream_no_content_type,),
     (stream_goes_on,),  # which leaves an answer behind
@@ -524,6 +535,7 @@ QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
 QUICK += [stream_no_content_type, stream_line_breaks_raw, stream_characters_split]
 QUICK += [stream_cached_without_end, stream_goes_on]
+QUICK += [bad_input_long_session_500, bad_input_surrogate_500]
 QUICK += [collapse_past_peak, slow_after_burst, errors_without_cache]
 QUICK += [auth_missing, auth_signature_unchecked, auth_expired_accepted]
 QUICK += [rate_limit_absent, rate_limit_by_address, rate_limit_lifted_by_header]

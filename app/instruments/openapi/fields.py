@@ -12,6 +12,11 @@ from checks.contract import BodyField
 MAX_FIELDS = 100
 MAX_FIELD_DEPTH = 4
 MAX_PATH_CHARS = 200
+MAX_BOUND = 1e15  # above it a number just outside cannot be told from the limit
+BOUNDS = (
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    *("minLength", "maxLength", "minItems", "maxItems"),
+)
 TYPES = frozenset({"object", "array", "string", "integer", "number", "boolean"})
 
 
@@ -40,12 +45,23 @@ def _fields(builder: Builder, schema: object, prefix: str, depth: int = 0) -> It
     for name, inner in list(as_dict(rules.get("properties")).items())[:MAX_PROPERTIES]:
         path = f"{prefix}{name}"
         kind, nullable = _kind(builder, inner)
-        yield path, BodyField(kind, str(name) in required, nullable)
+        yield path, BodyField(kind, str(name) in required, nullable, _bounds(builder, inner))
         yield from _fields(builder, inner, f"{path}.", depth + 1)
     if "items" in rules:
         kind, nullable = _kind(builder, rules["items"])
-        yield f"{prefix}0", BodyField(kind, False, nullable)
+        yield f"{prefix}0", BodyField(kind, False, nullable, _bounds(builder, rules["items"]))
         yield from _fields(builder, rules["items"], f"{prefix}0.", depth + 1)
+
+
+def _bounds(builder: Builder, schema: object) -> dict[str, Any]:
+    """The limits that are numbers (two are yes or no in OpenAPI 3.0), and whether there are choices."""
+    rules = builder.merged(schema)
+    found: dict[str, Any] = {
+        name: rules[name]
+        for name in BOUNDS
+        if isinstance(rules.get(name), (int, float)) and abs(rules[name]) < MAX_BOUND
+    }
+    return found | ({"enum": True} if as_list(rules.get("enum")) else {})
 
 
 def _kind(builder: Builder, schema: object) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from app.sample.chat import problems, routes
 from app.sample.chat.broken import contract as broken_contract
 from app.sample.chat.broken import doors, edges
+from app.sample.chat.broken import inputs as broken_inputs
 from app.sample.chat.broken import routes as broken_routes
 from app.sample.chat.broken import streams as broken_streams
 from app.sample.chat.guards import Rate
@@ -44,6 +45,7 @@ def create(settings: Settings) -> ASGIApp:
     problems.install(app)
     app.include_router(broken_contract.router(settings.defects))
     app.include_router(broken_routes.router(settings.defects))
+    app.include_router(broken_inputs.router(settings.defects))
     app.include_router(broken_streams.router(settings.defects))
     app.include_router(routes.api)
     app.include_router(routes.shops)

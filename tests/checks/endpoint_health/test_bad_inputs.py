@@ -91,6 +91,57 @@ def test_a_schema_says_what_may_be_left_out_or_null():
     assert json.loads(made["text as `top`"].request.body)["top"] == "many"
 
 
+def test_values_just_outside_a_schema_are_wrong():
+    fields = {
+        "q": BodyField("string", True, False, {"minLength": 1, "maxLength": 40}),
+        "lang": BodyField("string", True, False, {"enum": True}),
+        "top": BodyField("integer", False, False, {"minimum": 1, "maximum": 20}),
+        "heat": BodyField(
+            "number", False, False, {"exclusiveMinimum": 0, "maximum": 2, "exclusiveMaximum": True}
+        ),
+        "tags": BodyField("array", False, False, {"minItems": 1, "maxItems": 2}),
+    }
+    made = cases({"q": PROMPT, "lang": "en", "top": 3, "tags": ["a"]}, fields=fields)
+    for name, place, value in (
+        ("41 characters as `q`", "q", "x" * 41),
+        ("too short a text as `q`", "q", ""),
+        ("a text that is no choice as `lang`", "lang", "no-such-choice"),
+        ("0, outside minimum as `top`", "top", 0),
+        ("21, outside maximum as `top`", "top", 21),
+        ("0, outside exclusiveMinimum as `heat`", "heat", 0),
+        ("2, outside maximum as `heat`", "heat", 2),
+        ("3 items as `tags`", "tags", ["a"] * 3),
+        ("too few items as `tags`", "tags", []),
+    ):
+        assert made[name].invalid, name
+        assert json.loads(made[name].request.body)[place] == value
+
+
+def test_without_limits_extremes_may_be_taken_but_must_not_crash():
+    made = cases({"q": PROMPT, "user": "u", "options": {"limit": 3}})
+    for name in ("10,000 characters as `user`", "-1 as `options.limit`", "10 to the 18th as `options.limit`"):
+        assert not made[name].invalid
+    assert "10,000 characters as `q`" not in made, "a long question may be a dear one"
+
+
+def test_text_that_cannot_be_written_again_is_sent_in_each_field():
+    made = cases({"q": PROMPT, "meta": {"session": "s"}})
+    assert b'"session": "\\ud800"' in made["a lone surrogate as `meta.session`"].request.body
+    assert b'"session": "\xff\xfe\xfa"' in made["invalid UTF-8 as `meta.session`"].request.body
+
+
+def test_limits_that_are_nonsense_do_no_harm():
+    bounds = {
+        "minLength": -5,
+        "maxLength": -1,
+        "minimum": True,
+        "exclusiveMaximum": False,
+        "maxItems": 10**14,
+    }
+    for kind in ("string", "integer", "array"):
+        assert cases({"q": PROMPT, "x": 1}, fields={"x": BodyField(kind, True, False, bounds)})
+
+
 def test_a_form_gets_what_applies_to_forms():
     form = {"content-type": "application/x-www-form-urlencoded"}
     made = cases(b"q=How+do+I+return+a+lamp%3F&lang=en", headers=form)
