@@ -14,7 +14,7 @@ from redis.exceptions import InvalidResponse
 from app.instruments.failures import in_words
 from checks.contract import InstrumentFailure, RedisCounters, RedisState, SlowCommand
 
-MAX_REPLY_BYTES = 16 * 1024 * 1024
+MAX_REPLY_BYTES = 8 * 1024 * 1024
 ITEM_BYTES = 64  # what one item of a reply takes at least, once it is an object here
 MAX_NAME_CHARS = 40
 
@@ -82,7 +82,12 @@ def counters_of(fields: Mapping[str, str]) -> RedisCounters:
             keyspace_hits=int(fields["keyspace_hits"]),
             keyspace_misses=int(fields["keyspace_misses"]),
             data_commands=sum(_calls(text) for command, text in _commands(fields) if command not in NOT_DATA),
-            sees_all=fields.get("redis_mode") != "cluster" and not _follows(fields),
+            sees_all=not _follows(fields)
+            and "cluster"
+            not in (
+                fields.get("redis_mode"),
+                fields.get("server_mode"),  # Valkey's name for it
+            ),
         )
     except (KeyError, ValueError) as error:
         raise InstrumentFailure(f"Redis answered INFO without a usable {in_words(error)}.") from error
@@ -193,5 +198,10 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], tuple[str, ...], str], 
         "Redis takes no more connections: {text}. Raise `maxclients`, or find who keeps so many open.",
     ),
     ((exceptions.TimeoutError, TimeoutError), (), "Redis did not answer in time."),
+    (
+        (),
+        ("Connection lost", "Connection closed", "reset by peer"),
+        "Redis cannot be reached: it closes a connection at once, as it does once `maxclients` are there.",
+    ),
     ((exceptions.ConnectionError, OSError), (), "Redis cannot be reached: {text}."),
 )

@@ -63,6 +63,73 @@ async def test_every_ping_has_a_connection_of_its_own(program, tmp_path):
         assert application.info("stats")["total_connections_received"] - before == 5
 
 
+async def test_memory_its_limit_and_what_is_counted_beside_it(program, tmp_path):
+    limit = ("--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl")
+    with redis_server(program, tmp_path, *limit) as port, redis.Redis(port=port) as application:
+        reading = reader(f"redis://127.0.0.1:{port}")
+        before = await reading.state()
+        application.set("a", "." * 1_000_000)
+        application.hset("b", "c", "1")
+        application.get("a")
+        after = await reading.state()
+    assert (after.max_bytes, after.policy, after.replica) == (64 * 1024 * 1024, "volatile-ttl", False)
+    assert after.used_bytes - before.used_bytes > 900_000
+    assert after.host_bytes > after.max_bytes
+    assert after.sets - before.sets == 2
+    assert (after.evicted, after.rejected) == (0, 0)
+
+
+async def test_keys_are_those_of_database_and_prefix_each_with_its_time_to_live(program, tmp_path):
+    with redis_server(program, tmp_path) as port, redis.Redis(port=port, db=3) as application:
+        application.set(b"ch[a]*t:\xff", "1", ex=900)
+        application.set("ch[a]*t:old", "1")
+        application.set("chat:other", "1")
+        redis.Redis(port=port).set("ch[a]*t:elsewhere", "1")
+        declared = Declared(url=f"redis://127.0.0.1:{port}/3", key_prefix="ch[a]*t:")
+        sample = await RedisReader(declared, References({})).keys()
+        empty = await reader(f"redis://127.0.0.1:{port}/5").keys()
+    assert sorted(sample.seconds.values(), key=str) in ([900, None], [899, None])
+    assert sample.complete
+    assert not any("old" in key for key in sample.seconds)
+    assert (dict(empty.seconds), empty.complete) == ({}, True)
+
+
+async def test_of_very_many_keys_a_part_is_looked_at(program, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.instruments.redis.MOST_KEYS", 2_000)
+    with redis_server(program, tmp_path) as port, redis.Redis(port=port) as application:
+        application.mset({f"key {n}": "1" for n in range(10_000)})
+        sample = await reader(f"redis://127.0.0.1:{port}").keys()
+        calls = application.info("commandstats")
+    assert not sample.complete
+    assert 2_000 <= len(sample.seconds) < 5_000
+    assert "cmdstat_keys" not in calls
+
+
+async def test_a_slow_log_tells_commands_and_never_their_arguments(program, tmp_path):
+    with redis_server(program, tmp_path) as port, redis.Redis(port=port) as application:
+        reading = reader(f"redis://127.0.0.1:{port}")
+        assert not (await reading.slow_log()).commands
+        application.config_set("slowlog-log-slower-than", 0)
+        application.set("secret-key", "secret-value")
+        application.config_set("slowlog-log-slower-than", 25_000)
+        log = await reading.slow_log()
+    assert "SET" in {command.command for command in log.commands}
+    assert "secret" not in str(log)
+    assert log.from_ms == 25
+    numbers = [command.number for command in log.commands]
+    assert numbers == sorted(numbers, reverse=True)
+
+
+async def test_gets_are_sent_on_one_connection_and_read_no_answer(program, tmp_path):
+    with redis_server(program, tmp_path) as port, redis.Redis(port=port) as application:
+        before = application.info("stats")
+        trips = await reader(f"redis://127.0.0.1:{port}").get_ms(50)
+        after = application.info("stats")
+    assert len(trips) == 49  # the first one warms the connection
+    assert after["total_connections_received"] - before["total_connections_received"] == 1
+    assert after["keyspace_hits"] == before["keyspace_hits"]
+
+
 async def test_a_password_comes_from_the_environment_and_a_missing_or_wrong_one_is_said_so(program, tmp_path):
     with redis_server(program, tmp_path, "--requirepass", "pa$$word") as port:
         url = f"redis://:${{CACHE_PASSWORD}}@127.0.0.1:{port}"
