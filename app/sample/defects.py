@@ -45,6 +45,7 @@ SOAK, MEMORY_CEILING = "load_scenarios.soak", "load_scenarios.memory_ceiling"
 COUNTS_AGREE = "load_scenarios.counts_agree"
 UNANSWERED = (*LOAD_CHECKS, STRESS, SPIKE, SATURATION, CACHE_HOSTILE, SOAK, MEMORY_CEILING)
 
+ERROR_DISCLOSURE = "endpoint_health.error_disclosure"
 BODY_LIMITS = "endpoint_health.body_limits"
 STREAM_PROTOCOL = "endpoint_health.stream_protocol"
 
@@ -297,10 +298,32 @@ _ALL = (
             "cache.outage_fallback",
             "cache.outage_recovery",
             "endpoint_health.bad_input",
+            ERROR_DISCLOSURE,
             BODY_LIMITS,
             "error_recovery.compensation",
             "error_recovery.upstream_hang",
         ),
+        "endpoint_health",
+    ),
+    Defect(
+        "errors_show_trace",
+        "Errors show the code that made them",
+        "The reply to a malformed or invalid request ends with the stack trace of the exception.",
+        (ERROR_DISCLOSURE,),
+        "endpoint_health",
+    ),
+    Defect(
+        "error_shows_query",
+        "The reply to an unknown token shows a query",
+        "An order with a token that no shop has is refused with the SQL that looked for it; without one not.",
+        (ERROR_DISCLOSURE,),
+        "endpoint_health",
+    ),
+    Defect(
+        "error_shows_path_when_deep",
+        "The reply to a deep body names a file",
+        "A body nested too deeply is refused with the path and line of the code; every other error is clean.",
+        (ERROR_DISCLOSURE,),
         "endpoint_health",
     ),
     Defect(
@@ -356,6 +379,20 @@ _ALL = (
         "stream_slow_first_token",
         "The first token is late",
         "A new question waits 1.6 s more before its first token.",
+        ("endpoint_health.stream_first_token",),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_first_word_ahead",
+        "The first word comes at once, the others with the last",
+        "A buffer is flushed after the first token and then not until the answer is complete.",
+        ("endpoint_health.stream_first_token",),
+        "endpoint_health",
+    ),
+    Defect(
+        "stream_opens_empty",
+        "The first token is empty",
+        "An empty token opens the stream, and those with text are held back until the last is there.",
         ("endpoint_health.stream_first_token",),
         "endpoint_health",
     ),

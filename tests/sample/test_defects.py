@@ -31,6 +31,7 @@ BAD_BODIES = (
     {"session_id": "s"},
 )
 LONG_BYTES = 4 << 20
+UNKNOWN_TOKEN = {"Authorization": "Bearer nobody"}
 NESTED = b'{"message": ' + b"[" * 500 + b"]" * 500 + b', "session_id": "s"}'
 
 
@@ -176,6 +177,22 @@ def bad_input_poisons(sample: Client) -> bool:
     return (before, sample.chat().status_code, sample.order().status_code) == (200, 500, 500)
 
 
+def errors_show_trace(sample: Client) -> bool:
+    bodies = (b"{", b"{}")
+    details = [_refused(sample, "/api/chat", body) for body in bodies]
+    return all("Traceback (most recent call last)" in detail for detail in details)
+
+
+def error_shows_query(sample: Client) -> bool:
+    none, unknown = (_refused(sample, "/api/orders", b"{}", **headers) for headers in ({}, UNKNOWN_TOKEN))
+    return "SELECT" in unknown and "SELECT" not in none
+
+
+def error_shows_path_when_deep(sample: Client) -> bool:
+    shallow, deep = (_refused(sample, "/api/chat", body) for body in (b"[[[[", NESTED))
+    return "/srv/" in deep and "/srv/" not in shallow
+
+
 def body_limit_absent(sample: Client) -> bool:
     return _long_body(sample) == _long_body(sample, chunked=True) == 200
 
@@ -213,6 +230,16 @@ def stream_all_at_once(sample: Client) -> bool:
 def stream_slow_first_token(sample: Client) -> bool:
     events = sample.stream()
     return events[0][0] > 1.6 and events[-1][0] - events[0][0] > 0.3
+
+
+def stream_first_word_ahead(sample: Client) -> bool:
+    (first, *_), (second, *_), *_, (last, *_) = sample.stream()
+    return second - first > 0.25 and last - second < 0.1
+
+
+def stream_opens_empty(sample: Client) -> bool:
+    (_, _, opening), (first, *_), *_, (last, *_) = sample.stream()
+    return opening == {"text": ""} and first > 0.9 * last
 
 
 def stream_no_content_type(sample: Client) -> bool:
@@ -491,9 +518,9 @@ TOGETHER = (
     (cache_refuses_when_full, cache_never_expires, auth_expired_accepted, rate_limit_lifted_by_header),
     (cache_frees_nothing, auth_signature_unchecked, rate_limit_by_address),
     (request_id_per_connection, cache_outage_500, wrong_shape),
-    (body_limit_absent, cors_reflects_any),
-    (body_limit_trusts_length, cors_trusts_the_end, nosniff_missing_on_errors),
-    (body_refused_and_kept,),
+    (error_shows_query, body_limit_absent, cors_reflects_any),
+    (errors_show_trace, body_limit_trusts_length, cors_trusts_the_end, nosniff_missing_on_errors),
+    (error_shows_path_when_deep, body_refused_and_kept),
     (primary_route_flaky, metrics_unparseable),
     (cache_key_never_matches,),
     (cache_marker_lies,),
@@ -507,6 +534,8 @@ TOGETHER = (
     (bad_input_long_session_500, stream_line_breaks_raw),
     (bad_input_surrogate_500, stream_characters_split),
     (stream_cached_without_end,),
+    (stream_first_word_ahead,),
+    (stream_opens_empty,),
     (stream_no_content_type,),
     (stream_goes_on,),  # which leaves an answer behind
 )
@@ -529,12 +558,14 @@ def test_a_defect_shows_its_symptom(
 # Where an outage, an order or a crowd is needed the healthy case stands in the other test files.
 SOON = ("cache", "health", "metrics", "memory", "readiness", "request_id")
 QUICK = [one for one in SYMPTOMS if one.__name__.startswith(SOON)]
+QUICK += [errors_show_trace, error_shows_query, error_shows_path_when_deep]
 QUICK += [body_limit_absent, body_limit_trusts_length, body_refused_and_kept]
 QUICK += [cors_reflects_any, cors_trusts_the_end, nosniff_missing_on_errors]
 QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
 QUICK += [stream_no_content_type, stream_line_breaks_raw, stream_characters_split]
 QUICK += [stream_cached_without_end, stream_goes_on]
+QUICK += [stream_first_word_ahead, stream_opens_empty]
 QUICK += [bad_input_long_session_500, bad_input_surrogate_500]
 QUICK += [collapse_past_peak, slow_after_burst, errors_without_cache]
 QUICK += [auth_missing, auth_signature_unchecked, auth_expired_accepted]
@@ -594,6 +625,13 @@ def _raw_stream(sample: Client, question: str) -> tuple[str, str]:
 def _strays(stream: str) -> list[str]:
     """Lines that are neither fields of an event nor between two."""
     return [line for line in stream.split("\n") if line and not line.startswith(("event: ", "data: "))]
+
+
+def _refused(sample: Client, path: str, body: bytes, **headers: str) -> str:
+    """The detail of a refusal."""
+    reply = sample.http.post(path, content=body, headers={"Content-Type": "application/json", **headers})
+    assert 400 <= reply.status_code < 500
+    return str(reply.json()["detail"])
 
 
 def _long_body(sample: Client, *, chunked: bool = False) -> int | None:
