@@ -166,7 +166,7 @@ def _names(reply: Reply) -> Iterator[str]:
         return
     for place, word in words_of(reply):
         holder, *inner = place.split(".")
-        parts = [part for part in inner if part.lower() not in STATE_KEYS]
+        parts = [part for part in inner if part.lower() not in STATE_KEYS and part.lower() != "name"]
         if parts and (meaning(word) or (holder.lower() in YES_OR_NO_KEYS and word.isalpha())):
             yield _clean(parts[0])
     if isinstance(document, dict):

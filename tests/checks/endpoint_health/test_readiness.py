@@ -62,6 +62,11 @@ def test_dependencies_are_read_in_the_usual_forms(body):
     assert measured(reply(body)).outcome is Outcome.PASS
 
 
+def test_a_name_is_no_dependency_of_its_own():
+    finding = measured(reply({"ready": True, "checks": [{"name": "disk", "ok": True}]}))
+    assert "names 1\xa0dependency: disk." in finding.reason
+
+
 @pytest.mark.parametrize(("ms", "outcome"), [(1000.0, Outcome.PASS), (1000.1, Outcome.WARN)])
 def test_on_the_limit_is_within_it(ms, outcome):
     assert measured(reply(ms=ms)).outcome is outcome
