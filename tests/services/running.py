@@ -1,4 +1,4 @@
-"""Starts the second service as a process of its own, with its target file."""
+"""Starts a service of this folder as a process of its own, with its target file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from app import targets
 from checks.target import Target
+from tests.instruments.servers import free_port
 
 HERE = Path(__file__).parent
 OPS_KEY = "only-for-this-test"
@@ -35,23 +37,21 @@ class Service:
         self.process.wait(timeout=10)
 
 
-def start(folder: Path) -> Service:
-    """Start it on a free port, in a working folder of its own. Fails the test where it does not listen."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    environment = {"ANSWERS_OPS_KEY": OPS_KEY}
+def start(folder: Path, name: str = "answers", environment: Mapping[str, str] | None = None) -> Service:
+    """Start ``name`` on a free port, in a folder of its own. Fails the test where it does not listen."""
+    port = free_port()
+    given = {"ANSWERS_OPS_KEY": OPS_KEY} if environment is None else dict(environment)
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "answers.py"), str(port)], cwd=folder, env=os.environ | environment
+        [sys.executable, str(HERE / f"{name}.py"), str(port)], cwd=folder, env=os.environ | given
     )
-    target_file = folder / "answers.toml"
-    template = (HERE / "answers.toml").read_text(encoding="utf-8")
+    target_file = folder / f"{name}.toml"
+    template = (HERE / f"{name}.toml").read_text(encoding="utf-8")
     target_file.write_text(template.replace("@port@", str(port)), encoding="utf-8")
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return Service(process, target_file, environment)
+                return Service(process, target_file, given)
         time.sleep(0.05)
     process.kill()
-    raise AssertionError(f"answers.py did not listen on port {port}")
+    raise AssertionError(f"{name}.py did not listen on port {port}")

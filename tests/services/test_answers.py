@@ -21,6 +21,9 @@ from tests.services.running import Service
 BRIEF = replace(SHORT, outage_s=1)
 MISSING = {
     "cache.reachable": "redis.url",
+    "cache.memory_bound": "redis.url",
+    "cache.ttl_coverage": "redis.url",
+    "cache.latency": "redis.url",
     "cache.monthly_cost": "cost.budget_per_month_usd",
     "cache.outage_fallback": "levers.cache",
     "endpoint_health.authentication": "auth.protected",
@@ -36,12 +39,12 @@ ASSESSED = [
 ]
 
 
-def toolbox_for(service: Service, folder: Path) -> Toolbox:
+def toolbox_for(service: Service, folder: Path, seed: int = 20_251_123) -> Toolbox:
     return Toolbox(
         service.target,
         BRIEF,
         policy=Policy(),
-        seed=20_251_123,
+        seed=seed,
         hooks=Hooks(lambda _: None, lambda _: None, lambda _: None, lambda *_: None),
         ledger=Ledger(folder / "levers"),
         samples_folder=None,
