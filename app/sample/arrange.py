@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import httpx
 from redis import Redis
+from redis.exceptions import RedisError
 
 from app.sample.chat.cache import KEY_PREFIX
 from app.sample.launch import CACHE_LIMIT, REDIS_URL_NAME, SLOW_CACHE_PROXY, redis_address, require_possible
-from app.sample.processes import address
+from app.sample.processes import SampleError, address
 from app.sample.serving import HOST
 from app.sample.state import State, read_secrets, write_private
 
@@ -29,14 +30,20 @@ def arrange_cache(state: State) -> None:
 
 
 def forget_answers(state: State) -> None:
-    """Delete the answers in the cache: those of a defect that gives them no end would stay for ever."""
+    """Delete the answers in the cache: those of a defect that gives them no end would stay for ever.
+
+    Raises SampleError.
+    """
     kept = read_secrets(state.folder)
     # A server without a password takes any, so this works whether or not it has one already.
     password = {"password": kept.redis_password} if state.own_redis else {}
-    with Redis.from_url(kept.redis_url, **password) as client:
-        keys = list(client.scan_iter(f"{KEY_PREFIX}*", count=1000))
-        if keys:
-            client.unlink(*keys)
+    try:
+        with Redis.from_url(kept.redis_url, **password) as client:
+            keys = list(client.scan_iter(f"{KEY_PREFIX}*", count=1000))
+            if keys:
+                client.unlink(*keys)
+    except RedisError as error:
+        raise SampleError(f"The Redis at {redis_address(state)} cannot be emptied: {error}") from error
 
 
 def _set_up_server(state: State) -> None:
