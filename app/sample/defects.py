@@ -43,6 +43,7 @@ STRESS, SPIKE = "load_scenarios.stress", "load_scenarios.spike"
 SATURATION, CACHE_HOSTILE = "load_scenarios.saturation", "load_scenarios.cache_hostile"
 SOAK, MEMORY_CEILING = "load_scenarios.soak", "load_scenarios.memory_ceiling"
 COUNTS_AGREE = "load_scenarios.counts_agree"
+API_CONTRACT = "endpoint_health.api_contract"
 UNANSWERED = (*LOAD_CHECKS, STRESS, SPIKE, SATURATION, CACHE_HOSTILE, SOAK, MEMORY_CEILING)
 
 ERROR_DISCLOSURE = "endpoint_health.error_disclosure"
@@ -238,7 +239,7 @@ _ALL = (
         "primary_route_500",
         "The chat route answers Internal Server Error",
         "POST /api/chat fails for every good question; the stream route works.",
-        ("endpoint_health.primary_route", *UNANSWERED),
+        (API_CONTRACT, "endpoint_health.primary_route", *UNANSWERED),
         "endpoint_health",
     ),
     Defect(
@@ -259,7 +260,7 @@ _ALL = (
         "wrong_shape",
         "The reply lacks the answer",
         "POST /api/chat answers 200, and the answer is missing in the reply.",
-        ("endpoint_health.primary_route", *UNANSWERED),
+        (API_CONTRACT, "endpoint_health.primary_route", *UNANSWERED),
         "endpoint_health",
     ),
     Defect(
@@ -446,6 +447,27 @@ _ALL = (
         "endpoint_health",
     ),
     Defect(
+        "openapi_missing",
+        "The service publishes no OpenAPI document",
+        "GET /openapi.json is a 404, and so is /docs.",
+        (API_CONTRACT,),
+        "endpoint_health",
+    ),
+    Defect(
+        "openapi_stale",
+        "The OpenAPI document is older than the service",
+        "The document calls the field of a chat reply `reply`; the service has called it `answer` for long.",
+        (API_CONTRACT,),
+        "endpoint_health",
+    ),
+    Defect(
+        "contract_broken_when_long",
+        "Long questions get a reply that the document forbids",
+        "To a question of more than 1,000 characters `metadata.model` is null, where a text is declared.",
+        (API_CONTRACT,),
+        "endpoint_health",
+    ),
+    Defect(
         "readiness_missing",
         "There is no readiness route",
         "GET /ready is a 404, and its part of the OpenAPI document is gone too.",
@@ -612,7 +634,7 @@ _ALL = (
         "metrics_absent",
         "There are no metrics",
         "GET /metrics is a 404.",
-        (COUNTS_AGREE, "monitoring.metrics_exposed"),
+        (API_CONTRACT, COUNTS_AGREE, "monitoring.metrics_exposed"),
         "monitoring",
     ),
     Defect(

@@ -8,7 +8,8 @@ How it is measured
     Ten streams (in the quick profile) are read with questions that were never asked before, so that no cache
     helps. The median of the times to the first token that is not empty is scored on a log-normal curve, as
     Lighthouse scores loading times: all points up to 0.8 s, about half at 2 s. The first token must also come
-    before 30 % of the stream's time are over, in the median; later means that tokens were held back.
+    before 30 % of the stream's time are over, in the median; later means that tokens were held back. So does
+    a first token sent ahead, where after a pause of half the stream's time the others come all at once.
 
 How to fix it
     1. Yield each token as it comes; no `await` for the whole answer, no joining.
@@ -57,24 +58,35 @@ PATIENCE_S = 12.0
 TIMEOUT_S = 20.0
 GIVE_UP = 3
 ALL_AT_ONCE_RATIO = 0.9
+FEW_TOKENS = 5  # with fewer, "all at once" says nothing
 LEAST_SHARE = 0.1  # a warning earns at least this; what earns less is a failure
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Control points of the curve (catalogue; the target's objectives win), and what counts as held back."""
+    """Control points of the curve (catalogue; the target's objectives win), and what counts as held back.
+
+    ``at_once_ratio`` and ``at_once_ms`` are within what time tokens come all at once, whichever is longer: a
+    fiftieth of the stream, or a blink of 20 ms in a short one.
+    """
 
     p10_ms: float = objective(800.0, "first_token_p10_ms")
     median_ms: float = objective(2000.0, "first_token_median_ms")
     max_first_token_ratio: float = 0.3
+    max_pause_ratio: float = 0.5
+    at_once_ratio: float = 0.02
+    at_once_ms: float = 20.0
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream: ``first_token_ms`` and ``end_ms`` from the start of the request; None without a token."""
+    """One stream: times of tokens and ``end_ms`` from the start of the request; None without such a token."""
 
     status: int | None
     first_token_ms: float | None
+    second_token_ms: float | None
+    last_token_ms: float | None
+    tokens: int
     end_ms: float
     events: int
     cached: bool | None
@@ -154,11 +166,30 @@ REPAIR = "Yield each token as it comes, and turn buffering and compression of th
 def _held_back(good: list[Stream], thresholds: Thresholds) -> str:
     ratio = median((stream.first_token_ms or 0.0) / stream.end_ms for stream in good)
     if ratio <= thresholds.max_first_token_ratio:
-        return ""
+        alone = sum(_comes_alone(stream, thresholds) for stream in good)
+        return "" if 2 * alone <= len(good) else _alone(alone, len(good))
     how = "The answer comes all at once" if ratio > ALL_AT_ONCE_RATIO else "The answer hardly streams"
     return (
         f"{how}: the first token comes when {show(ratio, 'ratio')} of the stream's time are over "
         f"(median of {len(good)}), limit {show(thresholds.max_first_token_ratio, 'ratio')}."
+    )
+
+
+def _comes_alone(stream: Stream, thresholds: Thresholds) -> bool:
+    """Whether the first token was sent ahead, and all others together after a long pause."""
+    if stream.tokens < FEW_TOKENS:
+        return False
+    first_ms, second_ms = stream.first_token_ms or 0.0, stream.second_token_ms or 0.0
+    pause_ratio = (second_ms - first_ms) / stream.end_ms
+    rest_ms = (stream.last_token_ms or 0.0) - second_ms
+    at_once_ms = max(thresholds.at_once_ratio * stream.end_ms, thresholds.at_once_ms)
+    return pause_ratio > thresholds.max_pause_ratio and rest_ms <= at_once_ms
+
+
+def _alone(streams: int, of: int) -> str:
+    return (
+        f"The first token comes alone and the others all at once, in {streams} of {plural(of, 'stream')}: "
+        "it only looks like a stream."
     )
 
 
@@ -205,11 +236,15 @@ def _stream(target: Target, reply: StreamReply) -> Stream:
     stream = target.stream
     assert stream is not None  # noqa: S101 - gather looked
     good = 200 <= (reply.status or 0) < 300
-    tokens = (event.at_ms for event in reply.events if stream.text(event.name, event.data).strip())
+    speaking = [event for event in reply.events if stream.text(event.name, event.data).strip()]
+    times_ms = [event.at_ms for event in speaking] if good else []
     last = reply.events[-1].data if reply.events else ""
     return Stream(
         reply.status,
-        next(tokens, None) if good else None,
+        times_ms[0] if times_ms else None,
+        times_ms[1] if len(times_ms) > 1 else None,
+        times_ms[-1] if times_ms else None,
+        len(times_ms),
         max(reply.end_ms, 0.001),
         len(reply.events),
         stream.cached.shown(reply.headers, _json(last)) if stream.cached and good else None,

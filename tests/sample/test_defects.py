@@ -288,6 +288,20 @@ def stale_server_elsewhere(sample: Client) -> bool:
     return older.started_at < chat.started_at and instances[0] != instances[1]
 
 
+def openapi_missing(sample: Client) -> bool:
+    return {sample.http.get(path).status_code for path in ("/openapi.json", "/docs", "/redoc")} == {404}
+
+
+def openapi_stale(sample: Client) -> bool:
+    shape = sample.http.get("/openapi.json").json()["components"]["schemas"]["ChatReply"]
+    return "reply" in shape["required"] and "answer" in sample.chat().json()
+
+
+def contract_broken_when_long(sample: Client) -> bool:
+    short, long = (sample.chat(new_question() * times).json()["metadata"]["model"] for times in (1, 30))
+    return short is not None and long is None
+
+
 def readiness_missing(sample: Client) -> bool:
     documented = sample.http.get("/openapi.json").json()["paths"]
     return sample.http.get("/ready").status_code == 404 and "/ready" not in documented
@@ -496,6 +510,7 @@ TOGETHER = (
     (
         cache_slow_to_reach,
         readiness_alias,
+        openapi_stale,
         request_id_lost_on_errors,
         health_slow,
         stream_all_at_once,
@@ -507,6 +522,7 @@ TOGETHER = (
     (
         cache_never_called,
         readiness_ignores_the_model,
+        openapi_missing,
         request_id_taken_as_it_comes,
         bad_input_500,
         errors_under_load,
@@ -523,7 +539,7 @@ TOGETHER = (
     (error_shows_path_when_deep, body_refused_and_kept),
     (primary_route_flaky, metrics_unparseable),
     (cache_key_never_matches,),
-    (cache_marker_lies,),
+    (contract_broken_when_long, cache_marker_lies),
     (cache_hits_slow,),
     (cache_hang_no_timeout,),
     (primary_route_500,),
@@ -556,7 +572,7 @@ def test_a_defect_shows_its_symptom(
 
 
 # Where an outage, an order or a crowd is needed the healthy case stands in the other test files.
-SOON = ("cache", "health", "metrics", "memory", "readiness", "request_id")
+SOON = ("cache", "contract", "health", "metrics", "memory", "openapi", "readiness", "request_id")
 QUICK = [one for one in SYMPTOMS if one.__name__.startswith(SOON)]
 QUICK += [errors_show_trace, error_shows_query, error_shows_path_when_deep]
 QUICK += [body_limit_absent, body_limit_trusts_length, body_refused_and_kept]

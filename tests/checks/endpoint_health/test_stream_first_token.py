@@ -87,6 +87,31 @@ def test_the_first_token_comes_before_thirty_percent_of_the_time(end_ms, outcome
     assert words in finding.reason
 
 
+def tokens(*times_ms: float, end_ms: float = 1000.0) -> StreamReply:
+    events = [Event(at_ms, "token", '{"text": "word "}') for at_ms in times_ms]
+    return StreamReply(200, {}, (*events, Event(end_ms, "done", "{}")), times_ms[0], end_ms)
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (tokens(100, *[980] * 20), Outcome.FAIL),
+        (tokens(100, *[980] * 4), Outcome.FAIL),
+        (tokens(100, *[980] * 3), Outcome.PASS),
+        (tokens(100, *[600] * 20), Outcome.PASS),
+        (tokens(100, *range(700, 1000, 10)), Outcome.PASS),
+        (tokens(100, *range(140, 1000, 40)), Outcome.PASS),
+    ],
+    ids=["sent ahead", "five tokens", "too few to tell", "pause of a half", "pause for a tool", "steady"],
+)
+def test_a_first_token_that_was_sent_ahead_of_the_rest_is_no_stream(reply, outcome):
+    finding = measured(reply)
+    assert finding.outcome is outcome
+    if outcome is Outcome.FAIL:
+        assert "only looks like a stream" in finding.reason
+        assert finding.share == 0
+
+
 def test_objectives_win_even_where_only_one_is_stated():
     slow = TARGET.model_copy(
         update={"objectives": a_target(objectives={"first_token_p10_ms": 3000}).objectives}
@@ -137,7 +162,7 @@ def test_cached_streams_do_not_count():
 
 def test_a_rate_limit_says_nothing():
     evidence = stream_first_token.Evidence("/live", "text", (), "")
-    limited = stream_first_token.Stream(429, None, 1.0, 0, None, "")
+    limited = stream_first_token.Stream(429, None, None, None, 0, 1.0, 0, None, "")
     found = stream_first_token.Evidence("/live", "text", (limited,), "")
     assert judge(stream_first_token, found).outcome is Outcome.NOT_ASSESSED
     assert judge(stream_first_token, evidence).outcome is Outcome.NOT_ASSESSED

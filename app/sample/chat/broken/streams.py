@@ -27,6 +27,8 @@ def router(defects: AbstractSet[str]) -> APIRouter:
         "stream_characters_split": _decoded_by_blocks,
         "stream_cached_without_end": _without_end_of_cached,
         "stream_goes_on": _made_by_a_task,
+        "stream_first_word_ahead": _first_ahead,
+        "stream_opens_empty": _opened_empty,
     }
     streams = [_Reframed(change) for name, change in changes.items() if name in defects]
     chosen = [_as_plain_text] if "stream_no_content_type" in defects else streams
@@ -93,3 +95,17 @@ async def _made_by_a_task(frames: AsyncIterator[Any]) -> AsyncIterator[str]:
     while (frame := await made.get()) is not None:
         yield frame
     await task
+
+
+async def _first_ahead(frames: AsyncIterator[Any]) -> AsyncIterator[str]:
+    """A buffer that is flushed after its first frame, which is all that a glance at the first token sees."""
+    yield await anext(frames)
+    for frame in [frame async for frame in frames]:
+        yield frame
+
+
+async def _opened_empty(frames: AsyncIterator[Any]) -> AsyncIterator[str]:
+    """An empty token at once, and every token that holds something when the answer is complete."""
+    yield routes.event("token", {"text": ""})
+    for frame in [frame async for frame in frames]:
+        yield frame
