@@ -7,6 +7,7 @@ the finding and of no interest here.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import resource
@@ -30,16 +31,23 @@ from app.instruments.policy import Policy
 from app.instruments.toolbox import Hooks, Toolbox
 from checks import LoadedCheck, all_checks
 from checks.contract import Finding, Instruments, Outcome, Target
+from tests.hostile.plain import OTHER_TOKEN, TOKEN
 from tests.hostile.server import Places, serve
 from tests.hostile.visits import BEHAVIOURS
 
 FAMILIES = ("cache", "endpoint_health")
 MAX_MB = 300
 LATE_S = 2.0  # stopping a check that ran out of time, on a busy machine
+SETTLE_S = 2.0
 MAX_REASON_CHARS = 1_500
 MAX_FIX_CHARS = 4_000  # it may hold tables of a target file to paste
 MAX_REPRODUCE_CHARS = 13_000  # three curl lines with a body each
-ENVIRONMENT = {"HOSTILE_TOKEN": "t0ken-of-the-target", "HOSTILE_PASSWORD": "passw0rd-of-the-target"}
+ENVIRONMENT = {
+    "HOSTILE_TOKEN": TOKEN,
+    "HOSTILE_OTHER_TOKEN": OTHER_TOKEN,
+    "HOSTILE_EXPIRED_TOKEN": "t0ken-that-has-run-out",
+    "HOSTILE_PASSWORD": "passw0rd-of-the-target",
+}
 # An outage is not made to last: nothing here depends on how long a service that lies can bear one.
 PROFILE = replace(profiles.named("quick"), outage_s=1.5)
 
@@ -96,7 +104,24 @@ def target_at(places: Places) -> Target:
                 "token": "text",
                 "end_event": "done",
                 "cached": cached,
+                "open": {"url": places.meter, "json": "streams_open"},
             },
+            "auth": {
+                "valid": "Bearer ${HOSTILE_TOKEN}",
+                "other": "Bearer ${HOSTILE_OTHER_TOKEN}",
+                "expired": "Bearer ${HOSTILE_EXPIRED_TOKEN}",
+                "protected": [
+                    {"path": "/api/orders"},
+                    {"method": "POST", "path": "/api/orders", "body": body},
+                ],
+            },
+            "prompts": {
+                "near_duplicates": [
+                    {"questions": ["Within 14 days?", "Within 41 days?"], "tells": ["14", "41"]}
+                ],
+                "context": {"tell": "Please remember that my code is {secret}.", "ask": "What is my code?"},
+            },
+            "web_origins": ["https://shop.example"],
             "health": {
                 "liveness": "/health",
                 "readiness": "/ready",
@@ -105,13 +130,18 @@ def target_at(places: Places) -> Target:
                 "instance": {"json": "instance", "present": True},
                 "requests": {"metric": "http_requests_total", "labels": {}},
             },
-            "objectives": {"peak_per_s": 10, "answer_within_s": 5},
+            "objectives": {
+                "peak_per_s": 10,
+                "answer_within_s": 5,
+                "body_bytes": 64_000,
+                "rate_limit": {"path": "/api/orders", "per_s": 10, "burst": 20},
+            },
             "redis": {
                 "url": f"redis://user:${{HOSTILE_PASSWORD}}@127.0.0.1:{places.redis}/0",
                 "key_prefix": "chat:",
             },
             "upstream": {"calls": {"url": places.meter, "json": "calls"}},
-            "cost": {"price_per_call_usd": 0.04, "calls_per_question": 3.5, "questions_per_day": 1000},
+            "cost": {"price_per_call_usd": 0.04, "questions_per_day": 3500, "budget_per_month_usd": 840},
             "levers": {
                 "cache": {
                     "kind": "toxiproxy",
@@ -189,8 +219,12 @@ class WatchedToolbox(Toolbox):
     async def open(self, check: LoadedCheck) -> AsyncIterator[Instruments]:
         async with super().open(check) as instruments:
             yield instruments
-        await asyncio.sleep(0.05)  # what was cancelled may come to its end
-        self.tasks += [repr(task)[:300] for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        gc.collect()
+        for _ in range(round(SETTLE_S / 0.02)):
+            if not (tasks := asyncio.all_tasks() - {asyncio.current_task()}):
+                break
+            await asyncio.sleep(0.02)  # what was cancelled, or collected, may come to its end
+        self.tasks += [repr(task)[:300] for task in tasks]
 
 
 def open_sockets() -> int:
@@ -200,7 +234,7 @@ def open_sockets() -> int:
 
 def left_behind(before: int, toolbox: WatchedToolbox, strays: int) -> list[str]:
     """Tasks, threads and sockets that outlive the checks, and whoever asked where nothing is declared."""
-    end = time.monotonic() + 2.0
+    end = time.monotonic() + SETTLE_S
     while (open_sockets() > before or threading.active_count() > 1) and time.monotonic() < end:
         time.sleep(0.05)
     faults = [f"left a task: {task}" for task in toolbox.tasks]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 from tests.hostile.visits import Visit
@@ -16,6 +17,8 @@ from tests.hostile.visits import Visit
 MAX_BODY_BYTES = 1 << 20
 MAX_WORD_CHARS = 20_000
 THINKING_S = 0.02
+TOKEN, OTHER_TOKEN = "t0ken-of-the-target", "t0ken-of-another-user"
+BURST, PER_S = 20.0, 10.0
 PROBLEM = "application/problem+json"
 OPENAPI = {
     "openapi": "3.1.0",
@@ -63,6 +66,7 @@ class Plain:
         self._asked = 0
         self._calls = 0
         self._cut = False
+        self._allowed: dict[str, tuple[float, float]] = {}
 
     async def answer(self, visit: Visit) -> None:
         """Answer a request to the service."""
@@ -75,6 +79,8 @@ class Plain:
         elif path == "/metrics":
             text = f"# TYPE http_requests_total counter\nhttp_requests_total {self._asked}\n"
             await visit.reply(text, Content_Type="text/plain; version=0.0.4")
+        elif path == "/api/orders":
+            await self._orders(visit)
         elif path == "/openapi.json":
             await visit.json(json.dumps(OPENAPI))
         else:
@@ -102,6 +108,20 @@ class Plain:
             headers = {"X_Request_ID": visit.headers.get("x-request-id", "r-1")[:100]}
             await visit.json(json.dumps({"answer": " ".join(words)} | about), **headers)
 
+    async def _orders(self, visit: Visit) -> None:
+        """A protected route, with a limit for each user."""
+        user = visit.headers.get("authorization", "")
+        if user.removeprefix("Bearer ") not in (TOKEN, OTHER_TOKEN):
+            await _problem(visit, 401, WWW_Authenticate="Bearer")
+            return
+        left, at = self._allowed.get(user, (BURST, monotonic()))
+        left = min(BURST, left + PER_S * (monotonic() - at))
+        self._allowed[user] = (max(left - 1, 0.0), monotonic())
+        if left < 1:
+            await _problem(visit, 429, Retry_After="1")
+        else:
+            await visit.json('{"orders": []}')
+
     async def _stream(self, visit: Visit, words: list[str], about: dict[str, Any]) -> None:
         await visit.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         for word in words:
@@ -112,7 +132,7 @@ class Plain:
 
     async def meter(self, visit: Visit) -> None:
         """The upstream's count of paid calls."""
-        await visit.json(json.dumps({"calls": self._calls}))
+        await visit.json(json.dumps({"calls": self._calls, "streams_open": 0}))
 
     async def lever(self, visit: Visit) -> None:
         """As much of Toxiproxy's API as is asked; it cuts nothing."""

@@ -40,6 +40,20 @@ async def _answer_all(visit: Visit, reply: bytes) -> None:
 
 
 @behaves("redis")
+async def redis_takes_two_seconds_for_each_answer(visit: Visit) -> None:
+    async for command in commands(visit.reader):
+        await asyncio.sleep(2)
+        await visit.write(b"+PONG\r\n" if command[:1] == [b"PING"] else b"+OK\r\n")
+
+
+@behaves("redis")
+async def redis_takes_half_a_second_for_each_answer(visit: Visit) -> None:
+    async for command in commands(visit.reader):
+        await asyncio.sleep(0.5)
+        await visit.write(b"+PONG\r\n" if command[:1] == [b"PING"] else b"+OK\r\n")
+
+
+@behaves("redis")
 async def redis_sends_an_endless_bulk(visit: Visit) -> None:
     await visit.reader.read(1)
     await visit.write(b"$10000000000\r\n")
