@@ -13,6 +13,7 @@ import sys
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
+from random import Random
 
 import tests.hostile.behaviours  # noqa: F401 - registers them
 from tests.hostile.cell import Cell, Row, checks_to_try
@@ -27,6 +28,7 @@ def main() -> int:
     checks = [name for name in checks_to_try() if _matches(name, options.checks)]
     names = [name for name in BEHAVIOURS if _matches(name, options.only)]
     cells = [cell for name in names for cell in _cells(name, checks, whole=options.whole)]
+    Random(1).shuffle(cells)  # those that wait beside those that work
     rows = carry_out_all(cells, options.together, _tell_faults)
     print(table(rows))  # noqa: T201 - the result
     if options.json:

@@ -110,15 +110,19 @@ def table(rows: Sequence[Row]) -> str:
     lines.append(
         "P pass, W warn, F fail, - not assessed, n not applicable, E error; seconds; ! a fault of ours"
     )
-    lines.append(" " * wide + "".join(f"{number:>8}" for number in range(1, len(checks) + 1)))
+    lines.append(" " * wide + "".join(f"{number:>7}" for number in range(1, len(checks) + 1)))
     for name in behaviours:
         line = [_shown(found.get((name, check))) for check in checks]
-        lines.append(name.ljust(wide) + "".join(f"{text:>8}" for text in line))
+        lines.append(name.ljust(wide) + "".join(f"{text:>7}" for text in line))
     return "\n".join([*lines, *_totals(rows)])
 
 
 def _shown(row: Row | None) -> str:
-    return "" if row is None else f"{'!' if row.faults else ''}{SIGNS[row.outcome]} {row.seconds:.1f}"
+    """``F 4.2`` or ``P 25``; "" for a check that has no business at the door that misbehaves."""
+    if row is None:
+        return ""
+    seconds = f"{row.seconds:.1f}" if row.seconds < 10 else f"{row.seconds:.0f}"
+    return f"{'!' if row.faults else ''}{SIGNS[row.outcome]} {seconds}"
 
 
 def _totals(rows: Sequence[Row]) -> list[str]:

@@ -66,6 +66,7 @@ class Plain:
         self._asked = 0
         self._calls = 0
         self._cut = False
+        self._hits = self._misses = 0  # what Redis sees
         self._allowed: dict[str, tuple[float, float]] = {}
 
     async def answer(self, visit: Visit) -> None:
@@ -94,8 +95,10 @@ class Plain:
         if question is None or "json" not in visit.headers.get("content-type", ""):
             await _problem(visit, 422)
             return
-        cached = question in self._known
+        cached = question in self._known and not self._cut
         self._asked += 1
+        self._hits += cached
+        self._misses += not cached and not self._cut
         if not cached:
             self._calls += 1
             self._known.add(question)
@@ -158,15 +161,14 @@ class Plain:
             await visit.write(reply.encode() + b"\r\n")
 
     def _info(self) -> str:
-        hits = self._asked - self._calls
         facts = {
             "redis_version": "7.2.4", "run_id": "a" * 40, "uptime_in_seconds": 1000, "loading": 0,
-            "role": "master", "keyspace_hits": hits, "keyspace_misses": self._calls, "evicted_keys": 0,
+            "role": "master", "keyspace_hits": self._hits, "keyspace_misses": self._misses, "evicted_keys": 0,
             "expired_keys": 0, "rejected_connections": 0, "used_memory": 1_000_000, "maxmemory": 100_000_000,
             "maxmemory_policy": "allkeys-lru", "connected_clients": 1,
             "total_commands_processed": self._asked,
         }  # fmt: skip
-        counts = {"get": self._asked, "set": self._calls}
+        counts = {"get": self._hits + self._misses, "set": self._misses}
         lines = [f"{name}:{value}" for name, value in facts.items()]
         lines += [f"cmdstat_{name}:calls={calls},usec=1,usec_per_call=1.00" for name, calls in counts.items()]
         return "\r\n".join([*lines, "db0:keys=1,expires=1,avg_ttl=60000"])
