@@ -121,14 +121,18 @@ class Attempts:
         return replace(request, headers=self.auth.sent_with(credential, request.headers))
 
     @property
+    def _before(self) -> str:
+        """What stands before the credential: a scheme, or the name of a cookie."""
+        if self.auth.valid is None:
+            return "Bearer " if self.auth.header.lower() == "authorization" else ""
+        return self.auth.valid.partition("${")[0]
+
+    @property
     def _scheme(self) -> str:
-        """The word before the credential, "" where there is none."""
-        valid = self.auth.valid or ("Bearer x" if self.auth.header.lower() == "authorization" else "")
-        scheme, space, _ = valid.partition(" ")
-        return scheme if space and "$" not in scheme else ""
+        return self._before.strip() if self._before.endswith(" ") else ""
 
     def _value(self, credential: str) -> str:
-        return f"{self._scheme} {credential}".strip()
+        return f"{self._before}{credential}"
 
 
 def _spellings(path: str) -> Iterator[tuple[str, str]]:

@@ -282,6 +282,19 @@ def test_a_target_that_says_nothing_is_told_what_to_add():
     assert caught.value.missing == "auth.protected"
 
 
+def test_a_cookie_keeps_its_name():
+    auth = {"header": "Cookie", "valid": "session=${KEY}", "expired": "session=${OLD}", "protected": [READS]}
+    service = Locked(lambda request: 200 if request.headers.get("Cookie") == "session=${KEY}" else 403)
+    assert measured(service, auth).outcome is Outcome.PASS
+    assert "session=undefined" in {request.headers.get("Cookie") for request in service.sent}
+
+
+def test_without_a_valid_credential_strangers_are_tried_all_the_same():
+    auth = {"protected": [READS], "expired": OLD}
+    assert measured(Locked(), auth).outcome is Outcome.PASS
+    assert measured(Locked(having(credential("Bearer undefined"))), auth).outcome is Outcome.FAIL
+
+
 def test_an_api_key_has_no_scheme():
     auth = {"header": "X-Api-Key", "valid": "${KEY}", "expired": "${OLD}", "protected": [READS]}
     service = Locked(lambda request: 200 if request.headers.get("X-Api-Key") == "${KEY}" else 401)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -94,6 +95,13 @@ def test_another_status_than_429_is_no_limit_and_is_named():
 def test_twice_what_is_declared_is_the_limit(allows, outcome):
     limit = {"per_s": 0.001, "burst": 20, "path": "/list"}
     assert measured(Limiter(allows), limit).outcome is outcome
+
+
+def test_a_limit_that_each_process_counts_for_itself_fails():
+    turn = itertools.count()
+    finding = measured(Limiter(caller=lambda request: str(next(turn) % 4)))
+    assert finding.outcome is Outcome.FAIL
+    assert "before and between" in finding.reason or "got no 429" in finding.reason
 
 
 def test_a_limit_by_address_warns():
