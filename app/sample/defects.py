@@ -229,6 +229,13 @@ _ALL = (
         "endpoint_health",
     ),
     Defect(
+        "health_ill_component",
+        "Health says healthy over an error inside",
+        "GET /health answers 200 and healthy, and one of its components holds an error.",
+        ("endpoint_health.liveness",),
+        "endpoint_health",
+    ),
+    Defect(
         "health_slow",
         "Health is slow",
         "Every fifth reply of GET /health takes 300 ms.",

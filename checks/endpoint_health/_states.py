@@ -39,6 +39,11 @@ YES_OR_NO_KEYS = frozenset(("components", "checks", "dependencies", "services"))
 COMPONENT_KEYS = YES_OR_NO_KEYS | frozenset(
     ("status", "health", "details", "subsystems", "entries", "results", "info", "error")
 )
+# What went wrong in words ("error": "ECONNREFUSED"), in place of a state; unless it says that nothing did.
+ERROR_KEYS = frozenset(("error", "errors", "exception"))
+NO_ERROR = frozenset(("", "none", "null", "no", "0", "ok", "false"))
+# Words that say one thing only, whatever key they stand at ({"redis": "disconnected"}).
+PLAINLY_AWAY = frozenset(("down", "disconnected", "unreachable", "unavailable", "out_of_service"))
 MAX_NODES = 2_000
 MAX_WORDS = 30
 MAX_CHARS = 80
@@ -85,7 +90,12 @@ def _walk(document: object) -> Iterator[tuple[str, str]]:
             ]
         elif isinstance(node, list):
             queue += [(place, holder, value) for value in node]
-        elif isinstance(node, str) and (not place or key in STATE_KEYS or holder in COMPONENT_KEYS):
+        elif isinstance(node, str) and key in ERROR_KEYS:
+            if node.strip().lower() not in NO_ERROR:
+                yield _clean(place), _clean(f"error: {node}")
+        elif isinstance(node, str) and (
+            not place or key in STATE_KEYS or holder in COMPONENT_KEYS or node.strip().lower() in PLAINLY_AWAY
+        ):
             yield _clean(place), _clean(node)
         elif isinstance(node, bool) and (key in STATE_KEYS or holder in YES_OR_NO_KEYS):
             yield _clean(place), _yes_or_no(node)

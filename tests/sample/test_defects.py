@@ -133,6 +133,11 @@ def health_lies_degraded(sample: Client) -> bool:
     return (reply.status_code, reply.json()["status"]) == (200, "degraded")
 
 
+def health_ill_component(sample: Client) -> bool:
+    said = sample.http.get("/health").json()
+    return said["status"] == "healthy" and any("error" in each for each in said["components"].values())
+
+
 def health_slow(sample: Client) -> bool:
     return max(sample.http.get("/health").elapsed.total_seconds() for _ in range(5)) > 0.29
 
@@ -547,7 +552,7 @@ TOGETHER = (
     (memory_leak, errors_pile_up, metrics_undercount, collapse_past_peak),  # the last one leaves calls behind
     (crash_at_50_users, memory_hungry),
     (slow_after_burst, errors_without_cache),
-    (bad_input_long_session_500, stream_line_breaks_raw),
+    (health_ill_component, bad_input_long_session_500, stream_line_breaks_raw),
     (bad_input_surrogate_500, stream_characters_split),
     (stream_cached_without_end,),
     (stream_first_word_ahead,),

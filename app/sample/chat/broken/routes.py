@@ -37,6 +37,8 @@ def router(defects: AbstractSet[str]) -> APIRouter:
             found.add_api_route("/api/chat", route, methods=["POST"], route_class_override=StrictJsonRoute)
     if "health_lies_degraded" in defects:
         found.add_api_route("/health", _degraded, methods=["GET"])
+    if "health_ill_component" in defects:
+        found.add_api_route("/health", _ill_inside, methods=["GET"])
     if "health_slow" in defects:
         found.add_api_route("/health", _SlowHealth(), methods=["GET"])
     if "metrics_absent" in defects:
@@ -90,6 +92,12 @@ async def _obliging(request: Request, parts: Given) -> ChatReply:
 async def _degraded(parts: Given) -> Health:
     healthy = await routes.health(parts)
     return healthy.model_copy(update={"status": "degraded"})
+
+
+async def _ill_inside(parts: Given) -> Health:
+    healthy = await routes.health(parts)
+    ill = {"journal": {"error": "read-only file system"}}
+    return healthy.model_copy(update={"components": healthy.components | ill})
 
 
 class _SlowHealth:
