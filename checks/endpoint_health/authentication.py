@@ -53,7 +53,7 @@ from checks.endpoint_health._pacing import patiently
 CHECK = Check(
     failure_title="A protected route lets strangers in",
     kind=Kind.ACTIVE,
-    does="Sends up to 20 requests to each protected route, without a good credential but for one to read.",
+    does="Sends up to 20 requests to each protected route, nearly all without a good credential.",
     measures="attempts without a good credential were let in",
     needs=("http", "credentials", "target.public|auth.protected"),
     deadline_s=120,
