@@ -61,7 +61,7 @@ from checks.load import (
 )
 from checks.numbers import percentile, ratio_of_medians, wilson_interval
 from checks.reproduce import curl_line
-from checks.secrets import secret_kind
+from checks.secrets import secret_form, secret_kind
 from checks.target import (
     Auth,
     Call,
@@ -141,6 +141,7 @@ __all__ = [
     "percentile",
     "plural",
     "ratio_of_medians",
+    "secret_form",
     "secret_kind",
     "show",
     "wilson_interval",

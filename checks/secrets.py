@@ -27,11 +27,15 @@ SECRET_LABELS = frozenset(
 SHORTEST_SECRET = 8
 
 
+def secret_form(text: str) -> str | None:
+    """What kind of secret stands in ``text``, by its form; else None."""
+    return next((kind for kind, form in FORMS if form.search(text)), None)
+
+
 def secret_kind(label: str, value: str) -> tuple[str, bool] | None:
     """What ``value`` is if it must not be in a label, and whether it is a secret; else None."""
-    for kind, form in FORMS:
-        if form.search(value):
-            return kind, True
+    if kind := secret_form(value):
+        return kind, True
     if label.lower() in SECRET_LABELS and len(value) >= SHORTEST_SECRET:
         return "a secret, by its name", True
     return ("a mail address", False) if MAIL.search(value) else None

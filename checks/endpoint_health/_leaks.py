@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from checks.contract import Reply, secret_kind
+from checks.contract import Reply, secret_form
 
 MAX_CHARS = 16_000  # of a reply, in all
 MAX_STRINGS = 200
@@ -91,9 +91,8 @@ def _kinds(text: str) -> Iterator[str]:
     for kind, form in FORMS:
         if form.search(text):
             yield kind
-    secret = secret_kind("", text)
-    if secret and secret[1]:
-        yield secret[0]
+    if secret := secret_form(text):
+        yield secret
 
 
 def _texts(reply: Reply) -> Iterator[tuple[str, str]]:
