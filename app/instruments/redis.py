@@ -79,12 +79,12 @@ class RedisReader:
     async def counters(self) -> RedisCounters:
         """INFO's counters. Reading them leaves them as they were (see NOT_DATA)."""
         async with self._connected() as connection:
-            return counters_of(await _info(connection, "server", "replication", "stats", "commandstats"))
+            return counters_of(await self._info(connection, "server", "replication", "stats", "commandstats"))
 
     async def state(self) -> RedisState:
         """INFO's memory and counters; CONFIG is asked where INFO does not say the limit."""
         async with self._connected() as connection:
-            fields = await _info(connection, "server", "replication", "memory", "stats", "commandstats")
+            fields = await self._info(connection, "server", "replication", "memory", "stats", "commandstats")
             for setting in ("maxmemory", "maxmemory-policy"):
                 name = setting.replace("-", "_")
                 if name not in fields:
@@ -108,12 +108,18 @@ class RedisReader:
         """The slow log's newest entries; ``from_ms`` is None where CONFIG may not be read."""
         async with self._connected() as connection:
             await connection.send_command("SLOWLOG", "GET", SLOW_LOG_ENTRIES)
-            commands = slow_commands_of(await connection.read_response())
+            commands = slow_commands_of(await connection.read_response(), self._references.hide)
             try:
                 from_us = int(await _setting(connection, "slowlog-log-slower-than"))
             except (exceptions.ResponseError, ValueError, InstrumentFailure):
                 return SlowLog(commands, None)
         return SlowLog(commands, from_us / 1000)
+
+    async def _info(self, connection: redis.Connection, *sections: str) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        for section in sections:  # one by one: old servers take no more at once
+            fields |= fields_of(self._references.hide(await _answer(connection, "INFO", section)))
+        return fields
 
     @property
     def _prefix(self) -> str:
@@ -162,13 +168,6 @@ def _connection(url: str) -> redis.Connection:
 async def _answer(connection: redis.Connection, *command: str) -> str:
     await connection.send_command(*command)
     return str(await connection.read_response())
-
-
-async def _info(connection: redis.Connection, *sections: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for section in sections:  # one by one: old servers take no more at once
-        fields |= fields_of(await _answer(connection, "INFO", section))
-    return fields
 
 
 async def _setting(connection: redis.Connection, name: str) -> str:

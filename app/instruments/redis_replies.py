@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis import exceptions
@@ -111,14 +111,17 @@ def state_of(fields: Mapping[str, str]) -> RedisState:
         raise InstrumentFailure(f"Redis answered INFO without a usable {in_words(error)}.") from error
 
 
-def slow_commands_of(reply: object) -> tuple[SlowCommand, ...]:
-    """The entries of SLOWLOG GET: what was slow, never its arguments. What is no entry is left out."""
+def slow_commands_of(reply: object, hide: Callable[[str], str]) -> tuple[SlowCommand, ...]:
+    """The entries of SLOWLOG GET: what was slow, never its arguments. What is no entry is left out.
+
+    ``hide`` takes secrets out of a text.
+    """
     entries = reply if isinstance(reply, list) else []
     found = []
     for entry in entries:
         match entry:
             case [int(number), int(_), int(took_us), [str(command), *_], *_]:
-                found.append(SlowCommand(number, took_us / 1000, _name(command).upper()))
+                found.append(SlowCommand(number, took_us / 1000, _name(hide(command)).upper()))
             case _:
                 continue
     return tuple(found)

@@ -10,30 +10,32 @@ import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
-from checks.contract import InstrumentFailure, Instruments
+from checks.contract import FailureKind, Instruments, Target
 
+ROUTES: tuple[Literal["ask", "stream"], ...] = ("ask", "stream")
 USERS = 5
 PACE_S = 0.02  # between two asks of one user, so that a rate limit meant for people is not met
+PATIENCE_S = 10.0  # who was silent for so long is not asked again
 
 
-async def answering_route(instruments: Instruments) -> Literal["ask", "stream"] | None:
-    """The declared route that answers; None where none does or none is declared."""
-    try:
-        return await instruments.questions.route()
-    except InstrumentFailure:
-        return None  # a Redis can be looked at without a question, too
+async def ask_declared(target: Target, instruments: Instruments, count: int, *, again: int) -> int:
+    """Ask by the first declared route that answers; how many asks were answered, 0 where none is declared."""
+    for route in ROUTES:
+        if getattr(target, route) is not None:
+            answered = await ask_new(instruments, route, count, again=again)
+            if answered:
+                return answered
+    return 0
 
 
 async def ask_new(
-    instruments: Instruments, route: Literal["ask", "stream"] | None, count: int, *, again: int = 0
+    instruments: Instruments, route: Literal["ask", "stream"], count: int, *, again: int = 0
 ) -> int:
-    """Ask ``count`` never-seen questions, each ``again`` more times; how many of all were answered."""
-    if route is None:
-        return 0
+    """Ask ``count`` never-seen questions, each ``again`` more times; how many asks were answered."""
     prompts = instruments.prompts.fresh(count)
 
     async def user(number: int) -> int:
-        return sum([await _answered(instruments, route, prompts[number::USERS]) for _ in range(1 + again)])
+        return await _answered(instruments, route, prompts[number::USERS] * (1 + again))
 
     return sum(await asyncio.gather(*(user(number) for number in range(USERS))))
 
@@ -41,6 +43,9 @@ async def ask_new(
 async def _answered(instruments: Instruments, route: Literal["ask", "stream"], prompts: Sequence[str]) -> int:
     good = 0
     for prompt in prompts:
-        good += (await instruments.questions.ask(prompt, route=route)).good
+        answer = await instruments.questions.ask(prompt, route=route, timeout_s=PATIENCE_S)
+        if answer.failure is not None and answer.failure.kind is FailureKind.TIMEOUT:
+            break
+        good += answer.good
         await asyncio.sleep(PACE_S)
     return good

@@ -120,6 +120,25 @@ async def test_a_slow_log_tells_commands_and_never_their_arguments(program, tmp_
     assert numbers == sorted(numbers, reverse=True)
 
 
+async def test_a_server_that_echoes_the_password_does_not_bring_it_into_a_reading():
+    info = (
+        "maxmemory_policy:pa$$word\r\nrun_id:pa$$word\r\nused_memory:1\r\nmaxmemory:2\r\nevicted_keys:0\r\n"
+    )
+    info += "rejected_connections:0\r\n"
+
+    async def echo(reader_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while sent := await reader_.read(1000):
+            body = info.encode()
+            writer.write(b"+OK\r\n" if b"AUTH" in sent else b"$%d\r\n%b\r\n" % (len(body), body))
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with server:
+        url = f"redis://:${{WORD}}@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        state = await reader(url, WORD="pa$$word").state()
+    assert (state.run_id, state.policy) == ("$WORD", "?WORD")
+
+
 async def test_gets_are_sent_on_one_connection_and_read_no_answer(program, tmp_path):
     with redis_server(program, tmp_path) as port, redis.Redis(port=port) as application:
         before = application.info("stats")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from checks.cache import latency
 from checks.contract import InstrumentFailure, Outcome, SlowCommand
 from tests.checks.cache.scripted_redis import RedisModel, a_state
-from tests.checks.scripted import Undeclared, a_target, judge, measure
+from tests.checks.scripted import ScriptedQuestions, Undeclared, a_bad_answer, a_target, judge, measure
 
 EVAL = SlowCommand(8, 41.5, "EVAL")
 
@@ -121,7 +121,25 @@ def test_a_restart_in_between_is_not_measured(changes):
 
 
 def test_without_questions_gets_and_counters_are_judged_all_the_same():
-    assert found(RedisModel(), questions=Undeclared("questions")).outcome is Outcome.PASS
+    nothing = a_target(ask=None, stream=None)
+    assert found(RedisModel(), nothing, questions=Undeclared("questions")).outcome is Outcome.PASS
+
+
+def test_a_route_that_does_not_answer_is_made_up_for_by_the_other():
+    model = RedisModel()
+    questions = ScriptedQuestions(lambda prompt, route: a_bad_answer() if route == "ask" else stream(prompt))
+
+    def stream(prompt):
+        return model.answer(prompt, "stream")
+
+    assert found(model, questions=questions).outcome is Outcome.PASS
+    assert model.asked == 25
+
+
+def test_a_service_that_hangs_is_not_asked_on_and_on():
+    questions = ScriptedQuestions(lambda prompt, route: a_bad_answer(None))
+    assert found(RedisModel(), questions=questions).outcome is Outcome.PASS
+    assert len(questions.asked) == 2 * 5  # each of five users once by each route
 
 
 @given(

@@ -125,9 +125,10 @@ def test_a_replica_is_the_wrong_address():
 
 
 def test_without_questions_what_is_set_up_is_judged_all_the_same():
-    assert found(RedisModel(), questions=Undeclared("questions")).outcome is Outcome.PASS
-    failed = found(RedisModel(a_state(max_bytes=0)), questions=Undeclared("questions"))
-    assert failed.outcome is Outcome.FAIL
+    target = a_target(ask=None, stream=None)
+    for state, outcome in ((a_state(), Outcome.PASS), (a_state(max_bytes=0), Outcome.FAIL)):
+        instruments = RedisModel(state).instruments(questions=Undeclared("questions"))
+        assert measure(memory_bound, target, instruments).outcome is outcome
 
 
 def test_a_redis_that_cannot_be_read_says_why():
