@@ -6,6 +6,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -26,6 +27,7 @@ MISSING = {
     "cache.latency": "redis.url",
     "cache.monthly_cost": "cost.budget_per_month_usd",
     "cache.outage_fallback": "levers.cache",
+    "cache.outage_recovery": "levers.cache",
     "endpoint_health.authentication": "auth.protected",
     "endpoint_health.rate_limit": "objectives.rate_limit",
     "error_recovery.upstream_hang": "levers.upstream",
@@ -33,6 +35,11 @@ MISSING = {
     "load_scenarios.counts_agree": "health.requests",
     "load_scenarios.saturation": "objectives.peak_per_s",
 }
+WARNED = (  # as expected.md says
+    "endpoint_health.body_limits",
+    "endpoint_health.error_disclosure",
+    "endpoint_health.transport",
+)
 ASSESSED = [
     pytest.param(check_id, marks=pytest.mark.matrix if check_id.startswith("load") else ())
     for check_id in sorted(set(all_checks()) - set(MISSING))
@@ -54,7 +61,7 @@ def toolbox_for(service: Service, folder: Path, seed: int = 20_251_123) -> Toolb
 
 def measured(service: Service, check_id: str, folder: Path) -> Finding:
     check = all_checks()[check_id]
-    toolbox = toolbox_for(service, folder)
+    toolbox = toolbox_for(service, folder, seed=Random().getrandbits(48))  # no question twice
     assert toolbox.refusal(check) is None
 
     async def gathered() -> object:
@@ -67,7 +74,7 @@ def measured(service: Service, check_id: str, folder: Path) -> Finding:
 @pytest.mark.parametrize("check_id", ASSESSED)
 def test_what_is_declared_is_measured_and_passes(answers: Service, check_id: str, tmp_path: Path) -> None:
     finding = measured(answers, check_id, tmp_path)
-    assert finding.outcome is Outcome.PASS, finding.reason
+    assert finding.outcome is (Outcome.WARN if check_id in WARNED else Outcome.PASS), finding.reason
 
 
 @pytest.mark.parametrize("check_id", sorted(MISSING))
