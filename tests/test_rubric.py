@@ -70,7 +70,8 @@ def test_a_check_without_an_entry_is_an_error(tmp_path: Path) -> None:
     start = TEXT.index('[checks."cache.reachable"]')
     entry = TEXT[start : TEXT.index("[checks.", start + 1)]
     lost = int(entry.rpartition("points = ")[2].split()[0])
-    text = TEXT.replace(entry, "").replace("points = 7", f"points = {7 + lost}", 1)
+    before, found, after = TEXT.replace(entry, "").partition('category = "reliability"\npoints = ')
+    text = before + found + str(int(after.split()[0]) + lost) + "\n" + after.partition("\n")[2]
     with pytest.raises(RubricError, match="cache.reachable has no entry"):
         load(tmp_path, text)
 

@@ -35,6 +35,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.known: dict[str, str] = {}
+        self.thinking: dict[str, asyncio.Lock] = {}
         self.registry = CollectorRegistry()
         self.calls = Counter("engine_calls", "Answers that had to be thought of.", registry=self.registry)
         self.replies = Counter("answers_replies", "Replies.", ["kind", "code"], registry=self.registry)
@@ -45,13 +46,19 @@ class Answers:
         key = " ".join(question.lower().split())
         if key in self.known:
             return self.known[key], True
+        async with self.thinking.setdefault(key, asyncio.Lock()):
+            if key not in self.known:
+                await self.think(key)
+        self.thinking.pop(key, None)
+        return self.known[key], False
+
+    async def think(self, key: str) -> None:
         self.calls.inc()
         await asyncio.sleep(THINKING_S)
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         self.known[key] = (
             f"On that point our handbook says, in section {digest}, that we will gladly help you."
         )
-        return self.known[key], False
 
 
 async def small_body(request: Request) -> bytes:
