@@ -229,6 +229,13 @@ _ALL = (
         "endpoint_health",
     ),
     Defect(
+        "health_red_without_cache",
+        "Health turns red when the cache is away",
+        "GET /health answers 503 while Redis does not answer, though every question is still answered.",
+        ("cache.outage_fallback",),
+        "endpoint_health",
+    ),
+    Defect(
         "health_ill_component",
         "Health says healthy over an error inside",
         "GET /health answers 200 and healthy, and one of its components holds an error.",

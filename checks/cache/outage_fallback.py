@@ -10,19 +10,21 @@ How it is measured
     each outage two users ask known and never-seen questions. Every answer must be good; the slowest may
     take twice the 95th percentile of the uncached ones, or one second more where that is longer. After
     each cut the service has ten seconds to answer again. Where Redis is declared, its command counter
-    proves that the lever did cut it.
+    proves that the lever did cut it. Where `[health] liveness` is declared, it must stay green meanwhile:
+    one that turns red has every instance restarted or taken out at the same time, though all can answer.
 
 How to fix it
     1. Catch errors of the cache where it is called, and answer without it.
     2. Give its client a connect and a read time-out well below a second, and no retries.
     3. After a few errors stop asking it for some seconds (a circuit breaker), so that one slow call is
        paid once and not by every question.
+    4. Let the health route report the cache as away and still answer 200.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from checks.cache._mix import NO_ROUTE
 from checks.cache._outage import (
@@ -38,9 +40,11 @@ from checks.cache._outage import (
 from checks.contract import (
     Check,
     Finding,
+    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
+    Request,
     Target,
     percentile,
     plural,
@@ -52,12 +56,13 @@ CHECK = Check(
     kind=Kind.FAULT,
     does="Cuts the cache in each way its lever has, asks two users' questions meanwhile, and restores it.",
     measures="for the slowest answer while the cache was cut",
-    needs=("questions", "faults", "redis?", "target.levers.cache"),
+    needs=("questions", "faults", "http", "redis?", "target.levers.cache"),
     deadline_s=180,
     typical_s=14,
 )
 COLD_QUESTIONS = 10
 SAME_TEXTS = 3
+HEALTH_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Evidence:
     """Answers before and during the cuts, seconds until answers were good again (None: never).
 
     ``commands``: what Redis saw from its clients by way, "" before a cut; None where it was not read.
+    ``health``: by way, "" for a green health route, else what it answered; empty where it was not read.
     """
 
     cold: tuple[Probe, ...]
@@ -85,6 +91,7 @@ class Evidence:
     answer_deadline_s: float
     commands: dict[str, int | None]
     reproduce: str
+    health: dict[str, str] = field(default_factory=dict)
 
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
@@ -104,16 +111,33 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     deadline_s = max(outage_s, 4 * max(probe.elapsed_ms for probe in cold) / 1000)
     cut: list[Probe] = []
     again: dict[str, float | None] = {}
+    health = {"": await _health(target, instruments)}
     for way in ways:
         async with instruments.faults.broken("cache", way):
             instruments.say(f"The cache {WAYS[way]}; asking for {show(outage_s, 's')}")
             await counter.change()
             cut += await users.watch(way, outage_s, deadline_s)
             commands[way] = await counter.change()
+            health[way] = await _health(target, instruments)
         again[way] = await users.answered_again_s(counter, used_cache=bool(commands[""]))
     curl = instruments.questions.curl(target.prompts.repeat[0], route=route)
     line = f"# with the cache cut ({' or '.join(ways)}):\nfor i in 1 2 3; do time {curl}; done"
-    return Evidence(tuple(cold), tuple(cut), again, deadline_s, commands, line)
+    read = {way: said for way, said in health.items() if said is not None}
+    return Evidence(tuple(cold), tuple(cut), again, deadline_s, commands, line, read)
+
+
+async def _health(target: Target, instruments: Instruments) -> str | None:
+    """What the declared health route answers, "" for a 2xx; None where it cannot be read."""
+    if target.health.liveness is None:
+        return None
+    request = Request("GET", target.health.liveness, target.health.headers)
+    try:
+        reply = await instruments.http.send(request, timeout_s=HEALTH_TIMEOUT_S, fresh_connection=True)
+    except InstrumentFailure:  # a witness beside the questions; where it may not be asked, they decide
+        return None
+    if reply.failure is not None:
+        return reply.failure.detail[:200]
+    return "" if 200 <= (reply.status or 0) < 300 else f"status {reply.status}"
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -132,7 +156,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if wrong:
         return Finding.failed(
             wrong,
-            fix="Catch errors of the cache and answer without it; give its client short time-outs.",
+            fix="Catch errors of the cache and answer without it, the health route included; give its client "
+            "short time-outs.",
             reproduce=evidence.reproduce,
             follows_from="endpoint_health.primary_route" if len(cold) < len(evidence.cold) else None,
         )
@@ -169,6 +194,12 @@ def _wrong(asked: Sequence[Probe], evidence: Evidence) -> str:
     canned = same_texts(asked)
     if canned >= SAME_TEXTS and canned > len(asked) / 4 and same_texts(evidence.cold) < SAME_TEXTS:
         return f"While the cache was cut, {canned} different questions got one and the same answer."
+    red = [way for way, said in evidence.health.items() if way and said]
+    if red and evidence.health.get("") == "":
+        return (
+            f"With a cache that {WAYS[red[0]]}, the health route turns red ({evidence.health[red[0]]}) "
+            "though questions are answered: every instance would be restarted or taken out at once."
+        )
     stuck = [way for way, seconds in evidence.answered_again_s.items() if seconds is None]
     if stuck:
         return (

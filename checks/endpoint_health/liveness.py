@@ -9,7 +9,8 @@ How it is measured
     its times is taken. Every status must be 2xx. Body words are understood in the usual forms (JSON with
     nested components, a bare word, plain text, nothing); one component that says degraded or down counts
     for the whole. `[health] healthy` in the target file overrides the words. Where the paid upstream's
-    meter is declared, it must not move with the health route.
+    meter is declared, it must not move with the health route. Whether it stays green while an optional
+    dependency is away, `cache.outage_fallback` sees, which cuts one.
 
 How to fix it
     1. Answer from what the process knows already; do not call dependencies on each request.

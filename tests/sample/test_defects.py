@@ -128,9 +128,81 @@ def cache_hang_no_timeout(sample: Client) -> bool:
         return copes and back and _hangs(sample, 2)
 
 
+def model_calls_hedged(sample: Client) -> bool:
+    before = sample.paid_calls()
+    sample.chat()
+    return sample.paid_calls() == before + 2
+
+
+def stream_pays_each_time(sample: Client) -> bool:
+    question = new_question()
+    sample.stream(question)
+    before = sample.paid_calls()
+    marked = sample.stream(question)[-1][2]["metadata"]["from_cache"]
+    return marked and eventually(lambda: sample.paid_calls() == before + 1, within_s=2) and _hit(sample)
+
+
+def cache_forgets_whose(sample: Client) -> bool:
+    first, second = _told(sample, "Waldorf"), _told(sample, "Statler")
+    question = new_question()
+    answers = [_answer_in(sample, session, question) for session in (first, second)]
+    return "Waldorf" in answers[0] and "Waldorf" in answers[1]
+
+
+def cache_key_drops_digits(sample: Client) -> bool:
+    word = "".join(letter for letter in new_question() if letter.isalpha())
+    questions = [f"Where is order {number}, {word}?" for number in (4711, 4712)]
+    return len({sample.chat(question).json()["answer"] for question in questions}) == 1
+
+
+def cache_shares_across_users(sample: Client) -> bool:
+    sessions = [_told(sample, name) for name in ("Waldorf", "Statler")]
+    question = new_question()
+    with ThreadPoolExecutor(2) as pool:
+        at_once = set(pool.map(lambda session: _answer_in(sample, session, question), sessions))
+    question = new_question()
+    in_turn = {_answer_in(sample, session, question) for session in sessions}
+    return len(at_once) == 1 and len(in_turn) == 2
+
+
+def cache_stampede(sample: Client) -> bool:
+    before = sample.paid_calls()
+    _at_once(sample, [new_question()] * 20)
+    return sample.paid_calls() - before > 10
+
+
+def cache_stampede_lock_short(sample: Client) -> bool:
+    before = sample.paid_calls()
+    _at_once(sample, [new_question()] * 20)
+    return sample.paid_calls() - before > 1
+
+
+def cache_never_reconnects(sample: Client) -> bool:
+    with sample.refused("cache"):
+        copes = sample.chat().status_code == 200
+    time.sleep(2)
+    return copes and not _hit(sample)
+
+
+def cache_given_up_in_silence(sample: Client) -> bool:
+    with sample.refused("cache"):
+        for _ in range(6):
+            sample.chat()
+    up = eventually(lambda: sample.http.get("/health").json()["components"]["cache"]["status"] == "up")
+    before = _redis_lookups(sample)
+    return up and _hit(sample) and _redis_lookups(sample) == before
+
+
 def health_lies_degraded(sample: Client) -> bool:
     reply = sample.http.get("/health")
     return (reply.status_code, reply.json()["status"]) == (200, "degraded")
+
+
+def health_red_without_cache(sample: Client) -> bool:
+    with sample.refused("cache"):
+        answered, red = sample.chat().status_code, sample.http.get("/health").status_code
+    back = eventually(lambda: sample.chat().is_success and sample.http.get("/health").is_success)
+    return (answered, red, back) == (200, 503, True)
 
 
 def health_ill_component(sample: Client) -> bool:
@@ -543,6 +615,10 @@ TOGETHER = (
     (errors_show_trace, body_limit_trusts_length, cors_trusts_the_end, nosniff_missing_on_errors),
     (error_shows_path_when_deep, body_refused_and_kept),
     (primary_route_flaky, metrics_unparseable),
+    (cache_forgets_whose, cache_stampede, cache_never_reconnects),
+    (cache_key_drops_digits, cache_stampede_lock_short, cache_given_up_in_silence),
+    (cache_shares_across_users, stream_pays_each_time),
+    (model_calls_hedged,),
     (cache_key_never_matches,),
     (contract_broken_when_long, cache_marker_lies),
     (cache_hits_slow,),
@@ -555,7 +631,7 @@ TOGETHER = (
     (health_ill_component, bad_input_long_session_500, stream_line_breaks_raw),
     (bad_input_surrogate_500, stream_characters_split),
     (stream_cached_without_end,),
-    (stream_first_word_ahead,),
+    (stream_first_word_ahead, health_red_without_cache),
     (stream_opens_empty,),
     (stream_no_content_type,),
     (stream_goes_on,),  # which leaves an answer behind
@@ -582,6 +658,7 @@ QUICK = [one for one in SYMPTOMS if one.__name__.startswith(SOON)]
 QUICK += [errors_show_trace, error_shows_query, error_shows_path_when_deep]
 QUICK += [body_limit_absent, body_limit_trusts_length, body_refused_and_kept]
 QUICK += [cors_reflects_any, cors_trusts_the_end, nosniff_missing_on_errors]
+QUICK += [model_calls_hedged, stream_pays_each_time]
 QUICK += [primary_route_500, wrong_shape, bad_input_500, bad_input_accepted, bad_input_poisons]
 QUICK += [stream_all_at_once, stream_slow_first_token, stale_server, stale_server_elsewhere]
 QUICK += [stream_no_content_type, stream_line_breaks_raw, stream_characters_split]
@@ -691,6 +768,18 @@ def _lists(sample: Client, shop_token: str, **headers: str) -> int:
 
 def _secret(sample: Client, name: str) -> str:
     return stack.environment(sample.state)[name]
+
+
+def _told(sample: Client, name: str) -> str:
+    """A new session that has told a name."""
+    session = new_question()
+    _answer_in(sample, session, f"Please remember that my name is {name}.")
+    return session
+
+
+def _answer_in(sample: Client, session: str, message: str) -> str:
+    reply = sample.http.post("/api/chat", json={"message": message, "session_id": session})
+    return reply.json()["answer"]
 
 
 def _hit(sample: Client) -> bool:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from checks.cache import _outage, outage_fallback
 from checks.cache._outage import Probe
-from checks.contract import InstrumentFailure, Outcome
+from checks.contract import Failure, FailureKind, InstrumentFailure, Outcome, Reply
 from tests.checks.scripted import (
     ChatModel,
     ScriptedFaults,
+    ScriptedHttp,
     ScriptedInstruments,
     a_bad_answer,
     a_target,
@@ -250,3 +251,32 @@ def test_any_evidence_gives_an_honest_finding(cold, cut, again, commands):
     if finding.outcome in (Outcome.PASS, Outcome.WARN):
         assert all(probe.good for probe in cut if probe.status != 429)
         assert None not in again.values()
+
+
+SILENT = Reply("/health", None, failure=Failure(FailureKind.TIMEOUT, "no reply within 5 s"))
+
+
+@pytest.mark.parametrize(
+    ("uncut", "cut", "outcome"),
+    [
+        (Reply("/health", 200), Reply("/health", 200, body=b'{"status": "degraded"}'), Outcome.PASS),
+        (Reply("/health", 200), Reply("/health", 503), Outcome.FAIL),
+        (Reply("/health", 200), SILENT, Outcome.FAIL),
+        (Reply("/health", 503), Reply("/health", 503), Outcome.PASS),
+    ],
+    ids=["degraded and green", "red", "silent", "red before"],
+)
+def test_a_health_route_that_turns_red_with_the_cache_fails(uncut, cut, outcome):
+    instruments, faults = service(cut=lambda way, prompt: quick(prompt, elapsed_ms=320.0))
+    instruments.http = ScriptedHttp({("GET", "/health"): lambda _: cut if faults.cut else uncut})
+    finding = measure(outage_fallback, a_target(), instruments)
+    assert finding.outcome is outcome
+    if outcome is Outcome.FAIL:
+        assert "the health route turns red" in finding.reason
+
+
+def test_without_a_declared_health_route_none_is_asked():
+    instruments, _ = service(cut=lambda way, prompt: quick(prompt, elapsed_ms=320.0))
+    instruments.http = ScriptedHttp({})
+    assert measure(outage_fallback, a_target(health=None), instruments).outcome is Outcome.PASS
+    assert instruments.http.sent == []

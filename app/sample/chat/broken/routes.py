@@ -37,6 +37,8 @@ def router(defects: AbstractSet[str]) -> APIRouter:
             found.add_api_route("/api/chat", route, methods=["POST"], route_class_override=StrictJsonRoute)
     if "health_lies_degraded" in defects:
         found.add_api_route("/health", _degraded, methods=["GET"])
+    if "health_red_without_cache" in defects:
+        found.add_api_route("/health", _red_without_cache, methods=["GET"])
     if "health_ill_component" in defects:
         found.add_api_route("/health", _ill_inside, methods=["GET"])
     if "health_slow" in defects:
@@ -92,6 +94,11 @@ async def _obliging(request: Request, parts: Given) -> ChatReply:
 async def _degraded(parts: Given) -> Health:
     healthy = await routes.health(parts)
     return healthy.model_copy(update={"status": "degraded"})
+
+
+async def _red_without_cache(parts: Given, response: Response) -> Health:
+    response.status_code = 200 if parts.cache.up else 503
+    return await routes.health(parts)
 
 
 async def _ill_inside(parts: Given) -> Health:
