@@ -17,8 +17,9 @@ from checks.contract import Instruments, ProcessFact, Reply, Request, Target, at
 MAX_CHARS = 80
 MAX_OTHERS = 8
 MAX_NAMES = 50
-# Where a body names who answered, when the target file does not say.
-USUAL_NAMES = ("instance", "instance_id", "hostname", "pod", "build", "build_id", "commit", "version", "pid")
+# Where a body names who answered, when the target file does not say. A build comes first, since an older one
+# is what is looked for and replicas share it. A pid is none: the workers of one server have several.
+USUAL_NAMES = ("build", "build_id", "commit", "instance", "instance_id", "version", "hostname", "pod")
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,22 @@ def test_without_a_marker_a_usual_name_is_read():
     assert measured(*bodies * 25, target=target).outcome is Outcome.FAIL
 
 
+@pytest.mark.parametrize(
+    ("bodies", "outcome"),
+    [
+        ([{"pid": 1}, {"pid": 2}], Outcome.PASS),
+        ([{"build": "7", "hostname": "a"}, {"build": "7", "hostname": "b"}], Outcome.PASS),
+        ([{"build": "7", "hostname": "a"}, {"build": "6", "hostname": "a"}], Outcome.FAIL),
+        ([{"hostname": "a"}, {"hostname": "b"}], Outcome.FAIL),
+    ],
+    ids=["workers", "replicas of one build", "an older build", "who knows"],
+)
+def test_a_guessed_name_is_the_build_before_the_replica_and_never_a_worker(bodies, outcome):
+    target = a_target(health={"liveness": "/health"})
+    replies = [Reply("", 200, {}, json.dumps(body).encode()) for body in bodies]
+    assert measured(*replies * 25, target=target).outcome is outcome
+
+
 def test_without_any_name_header_and_clock_are_compared():
     target = a_target(health={"liveness": "/health"})
     now = [Reply("", 200, {"server": "x", "date": formatdate(1_000_000_000, usegmt=True)}, b"ok")]
