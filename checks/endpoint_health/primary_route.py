@@ -6,9 +6,10 @@ Why it matters
 How it is measured
     Twenty different questions are asked through the declared `[ask]` (or `[stream]`, where that is all there
     is), one after the other, or a few at a time where the service is slow. Each must get a good status, the
-    declared shape and a text that is not empty. Where more than one fails, the check looks for a way that
-    works: the declared stream, then every operation of the service's OpenAPI that takes a question, with a
-    body built from its schema. What works is printed as a change of the target file.
+    declared shape and a text that is not empty, and they may not all get the same text, which would be an
+    apology or a placeholder. Where more than one fails, the check looks for a way that works: the declared
+    stream, then every operation of the service's OpenAPI that takes a question, with a body built from its
+    schema. What works is printed as a change of the target file.
 
 How to fix it
     1. Read the service's log for the failing request; the curl line repeats it.
@@ -21,9 +22,21 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
-from checks.contract import Answer, Check, Finding, Instruments, Kind, Limit, Target, plural, wilson_interval
+from checks.contract import (
+    Answer,
+    Check,
+    Finding,
+    Instruments,
+    Kind,
+    Limit,
+    Outcome,
+    Target,
+    plural,
+    wilson_interval,
+)
 from checks.endpoint_health._diagnosis import Tried, try_others
 from checks.endpoint_health._pacing import patiently
 
@@ -40,6 +53,7 @@ QUESTIONS = 20
 MAX_TOGETHER = 5
 BUDGET_MS = 8_000
 TIMEOUT_S = 20.0
+ALIKE_BY_CHANCE = 5  # so many questions may well have one answer
 GIVE_UP = 3  # with so many bad answers the outcome is certain
 
 
@@ -53,12 +67,13 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Asked:
-    """One question: whether the answer was good, and what was wrong."""
+    """One question: whether the answer was good, what was wrong, and a digest of its text."""
 
     good: bool
     status: int | None
     elapsed_ms: float
     problem: str
+    text_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,13 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         route=route,
         path=call.path if call else "",
         asked=tuple(
-            Asked(answer.good, answer.status, round(answer.elapsed_ms, 1), answer.problem[:200])
+            Asked(
+                answer.good,
+                answer.status,
+                round(answer.elapsed_ms, 1),
+                answer.problem[:200],
+                sha256(answer.text.encode("utf-8", "replace")).hexdigest()[:16],
+            )
             for answer in answers
         ),
         tried=tried,
@@ -114,7 +135,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         )
     good = len(counted) - len(bad)
     limit = Limit.at_least(thresholds.pass_good_ratio, thresholds.warn_good_ratio, high=1.0)
-    return Finding.by_limit(
+    finding = Finding.by_limit(
         good / len(counted),
         "ratio",
         limit,
@@ -123,6 +144,20 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         fix=_fix(evidence),
         reproduce=evidence.reproduce,
     )
+    if finding.outcome is Outcome.PASS and _one_answer_for_all(counted):
+        reason = f"{evidence.path} gave {len(counted)} different questions one and the same answer."
+        return finding.but(outcome=Outcome.WARN, share=0.5, reason=reason, fix=CANNED)
+    return finding
+
+
+CANNED = (
+    "Answer what was asked, and send an error with an error status: 503 where the model cannot be reached."
+)
+
+
+def _one_answer_for_all(counted: list[Asked]) -> bool:
+    digests = {asked.text_sha256 for asked in counted}
+    return len(counted) > ALIKE_BY_CHANCE and len(digests) == 1 and digests != {""}
 
 
 def _reason(evidence: Evidence, bad: list[Asked], good: int, asked: int) -> str:

@@ -79,6 +79,16 @@ def test_a_good_status_without_an_answer_says_what_is_wrong():
     assert finding.reason == "/api/chat: no text at `answer`."
 
 
+def test_one_answer_to_twenty_questions_warns():
+    finding, _ = measured(lambda *_: an_answer("Sorry, something went wrong.", elapsed_ms=1.0))
+    assert finding.outcome is Outcome.WARN
+    assert finding.share == 0.5
+    assert "20 different questions one and the same answer" in finding.reason
+    texts = iter(["Something else."])
+    two, _ = measured(lambda *_: an_answer(next(texts, "Within 30 days."), elapsed_ms=1.0))
+    assert two.outcome is Outcome.PASS
+
+
 def test_the_declared_stream_is_named_and_offered():
     def answer(prompt, route):
         return a_bad_answer(500, elapsed_ms=1.0) if route == "ask" else an_answer(route="stream")
