@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from checks.contract import Outcome
 from tests.checks.sample import Sample
 
 
@@ -49,3 +50,31 @@ def test_a_route_that_fails_explains_a_scenario_and_leaves_the_cache_to_the_stre
     sample.with_defects("primary_route_500")
     assert sample.measure("load_scenarios.light").follows_from == "endpoint_health.primary_route"
     assert sample.gather("cache.hit_rate").mix.route == "stream"
+
+
+def test_each_route_leaves_a_key_for_each_new_question(sample: Sample):
+    found = sample.with_defects().gather("cache.ttl_coverage")
+    assert [(keys.left_by, keys.number, keys.expiring) for keys in found.left] == [
+        ("ask", 20, 20),
+        ("stream", 20, 20),
+    ]
+    assert found.complete
+
+
+def test_a_path_that_gives_no_end_is_named_and_not_hidden_by_older_answers(sample: Sample):
+    sample.with_defects("cache_stream_never_expires").gather("cache.speedup")
+    finding = sample.measure("cache.ttl_coverage")
+    assert finding.value == 0
+    assert "streamed answers" in finding.reason
+
+
+def test_a_command_that_holds_everybody_up_is_named(sample: Sample):
+    finding = sample.with_defects("cache_slow_command").measure("cache.latency")
+    assert "EVAL" in finding.reason
+    assert finding.outcome is Outcome.WARN
+
+
+def test_answers_without_an_end_do_not_outlive_their_defect(sample: Sample):
+    sample.with_defects("cache_frees_nothing").gather("cache.speedup")
+    found = sample.with_defects().gather("cache.ttl_coverage")
+    assert found.every.number == found.every.expiring
