@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 from contextlib import suppress
@@ -14,7 +15,7 @@ import pytest
 from app.instruments.http import HttpProbe
 from app.instruments.openapi import KEPT_BYTES, OpenApiDocuments
 from app.instruments.openapi import contract as process
-from app.instruments.openapi.excerpt import TooLargeError, excerpt
+from app.instruments.openapi.excerpt import MAX_NODES, excerpt
 from app.instruments.openapi.yaml_text import MAX_DEPTH, read_yaml
 from checks.contract import InstrumentFailure, Operation, Reply, Target, Wish
 from tests.instruments.servers import Visit, scripted, wire_to
@@ -228,15 +229,20 @@ def test_an_excerpt_holds_what_an_operation_needs_and_nothing_else():
     assert cut["components"]["schemas"] == {"Q": shapes["Q"], "R": shapes["R"]}
 
 
-def test_an_excerpt_that_would_be_too_large_is_refused():
-    deep: dict = {"type": "string"}
-    for _ in range(200):
-        deep = {"properties": {"a": deep}}
-    with pytest.raises(TooLargeError):
-        excerpt(document(operation(deep)), [("/ask", "post")])
-    wide = {"anyOf": [{"type": "string"}] * 200_000}
-    with pytest.raises(TooLargeError):
-        excerpt(document(operation(wide)), [("/ask", "post")])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        functools.reduce(lambda inner, _: {"properties": {"a": inner}}, range(200), {"type": "string"}),
+        {"anyOf": [{"type": "string"}] * 200_000},
+        {"properties": {f"p{number}": {"$ref": "#/components/schemas/S"} for number in range(100_000)}},
+    ],
+    ids=["deep", "wide", "many references"],
+)
+def test_what_is_too_large_for_an_excerpt_allows_everything(schema):
+    shapes = {"S": {"type": "object", "properties": {"a": {"type": "string"}}}}
+    cut = excerpt(document(operation(schema), components={"schemas": shapes}), [("/ask", "post")])
+    assert set(cut["paths"]["/ask"]["post"]["responses"]) == {"200", "422"}
+    assert len(json.dumps(cut)) < 40 * MAX_NODES
 
 
 async def test_a_declared_place_is_looked_at_alone_and_with_its_headers():

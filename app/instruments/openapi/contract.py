@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
-from app.instruments.openapi.excerpt import TooLargeError, excerpt
+from app.instruments.openapi.excerpt import excerpt
 from checks.contract import Deviation, Example, Examples, InstrumentFailure, Operation, Reply, Request, Wish
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -72,11 +72,7 @@ async def deviations(
 
 
 def _excerpt(document: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    places = dict.fromkeys((entry["path"], entry["method"].lower()) for entry in entries)
-    try:
-        return excerpt(document, places)
-    except TooLargeError as error:
-        raise InstrumentFailure(f"The OpenAPI document cannot be used: {error}.") from error
+    return excerpt(document, dict.fromkeys((entry["path"], entry["method"].lower()) for entry in entries))
 
 
 def _wished(position: int, wish: Wish, base: str) -> dict[str, Any]:
