@@ -156,8 +156,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if wrong:
         return Finding.failed(
             wrong,
-            fix="Catch errors of the cache and answer without it, the health route included; give its client "
-            "short time-outs.",
+            fix=FIX,
             reproduce=evidence.reproduce,
             follows_from="endpoint_health.primary_route" if len(cold) < len(evidence.cold) else None,
         )
@@ -206,6 +205,12 @@ def _wrong(asked: Sequence[Probe], evidence: Evidence) -> str:
             f"{show(RECOVERY_S, 's')} after a cache that {WAYS[stuck[0]]} came back, no question is answered."
         )
     return ""
+
+
+FIX = (
+    "Catch errors of the cache and answer without it, the health route included; give its client short "
+    "time-outs."
+)
 
 
 def _still_connected(asked: Sequence[Probe], evidence: Evidence) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
 from checks.contract import Event, Failure, FailureKind, Frames, InstrumentFailure, Outcome, StreamReply
-from checks.endpoint_health import stream_protocol
+from checks.endpoint_health import _streams, stream_protocol
 from checks.endpoint_health._leaving import Leaving
 from tests.checks.scripted import (
     ScriptedInstruments,
@@ -113,8 +113,22 @@ def evidence(*replies, target=TARGET, here=None, **options):
     return gather(stream_protocol, target, instruments)
 
 
+FREED = Leaving(gauge=(3, 5), freed_s=0.1, held=True, closed_s=0.1, outlived=True)
+
+
+def heard_as(first, again=None, *, target=TARGET, leaving=FREED):
+    """The evidence of these streams, without the waiting."""
+    heard = _streams.heard(target.stream, first)
+    repeated = _streams.heard(target.stream, again or first)
+    return stream_protocol.Evidence(
+        "/live", False, heard, repeated, leaving, "curl -iN", "curl -m 2 /metrics"
+    )
+
+
 def measured(*replies, target=TARGET, **options):
-    return judge(stream_protocol, evidence(*replies, target=target, **options), target)
+    """The finding: through ``gather`` where it is about leaving, else of what was heard."""
+    found = evidence(*replies, target=target, **options) if options else heard_as(*replies, target=target)
+    return judge(stream_protocol, found, target)
 
 
 def test_a_good_stream_that_is_freed_passes_with_its_time():
@@ -126,8 +140,7 @@ def test_a_good_stream_that_is_freed_passes_with_its_time():
     assert finding.value < 1
     assert finding.limit.pass_at == 5
     assert "cached or not" in finding.reason
-    assert finding.reproduce.startswith("curl")
-    assert "-iN" in finding.reproduce
+    assert finding.reproduce.startswith("for i in 1 2; do curl -sS -iN -X POST")
 
 
 @pytest.mark.parametrize(
@@ -205,16 +218,12 @@ def chunk(delta: dict[str, str], finish: str | None = None) -> tuple[str, object
     return "message", {"id": "1", "choices": [{"delta": delta, "finish_reason": finish}]}
 
 
-def speaking() -> Open:
-    return Open(list(events(chunk({"content": "With"}))))
-
-
 CHUNKS = (chunk({"role": "assistant"}), chunk({"content": "Grü"}), chunk({"content": "ße"}))
 
 
 def test_streams_of_an_openai_compatible_api_count_as_well():
     whole = stream(*CHUNKS, chunk({}, "stop"), ("message", "[DONE]"))
-    assert measured(whole, target=OPENAI, begun=speaking).outcome is Outcome.PASS
+    assert measured(whole, target=OPENAI).outcome is Outcome.PASS
     cut = stream(*CHUNKS, chunk({}, "stop"))
     assert measured(cut, target=OPENAI).outcome is Outcome.FAIL
 
@@ -231,7 +240,7 @@ def test_streams_of_an_openai_compatible_api_count_as_well():
 )
 def test_where_no_end_is_declared_a_usual_one_is_looked_for(last, outcome):
     declared = OPENAI.model_copy(update={"stream": OPENAI.stream.model_copy(update={"end_data": None})})
-    assert measured(stream(*CHUNKS, last), target=declared, begun=speaking).outcome is outcome
+    assert measured(stream(*CHUNKS, last), target=declared).outcome is outcome
 
 
 def test_plain_text_tokens_need_no_json():
@@ -252,17 +261,18 @@ def test_plain_text_tokens_need_no_json():
 )
 def test_on_the_limit_is_within_it(seconds, outcome):
     leaving = Leaving(gauge=(0, 2), freed_s=seconds, held=True, closed_s=0.1, outlived=True)
-    finding = judge(stream_protocol, replace(evidence(), leaving=leaving))
+    finding = judge(stream_protocol, heard_as(good(), good(cached=True), leaving=leaving))
     assert finding.outcome is outcome
     if outcome is not Outcome.PASS:
         assert "left" in finding.reason or "leaves" in finding.reason
         assert "-m 2" in finding.reproduce
+        assert finding.reproduce.endswith("/metrics")
         assert finding.fix
 
 
 def test_a_connection_that_is_held_counts_though_the_gauge_is_back():
     leaving = Leaving(gauge=(0, 2), freed_s=0.1, held=True, closed_s=None)
-    finding = judge(stream_protocol, replace(evidence(), leaving=leaving))
+    finding = judge(stream_protocol, heard_as(good(), good(cached=True), leaving=leaving))
     assert finding.outcome is Outcome.FAIL
     assert "its end of the connection is held" in finding.reason
 
@@ -295,7 +305,7 @@ def test_answers_that_end_by_themselves_show_nothing():
     finding = measured(begun=lambda: Open(over=True))
     assert "its answers end at once" in finding.reason
     leaving = Leaving(gauge=(0, 2), freed_s=2.0, outlived=False)
-    doubtful = judge(stream_protocol, replace(evidence(), leaving=leaving))
+    doubtful = judge(stream_protocol, heard_as(good(), good(cached=True), leaving=leaving))
     assert doubtful.outcome is Outcome.PASS
     assert "leaving showed nothing" in doubtful.reason
 
@@ -347,7 +357,7 @@ def test_hostile_streams_are_bounded_and_printable():
         headers={"content-type": wild},
         frames=Frames(strays=(wild,) * 5, stray_count=5, dataless=(wild,) * 5),
     )
-    found = evidence(reply)
+    found = heard_as(reply)
     assert len(repr(found)) < 100_000
     finding = judge(stream_protocol, found)
     assert finding.outcome is Outcome.FAIL
