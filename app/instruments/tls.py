@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from app.instruments.failures import failure_of
+from app.instruments.failures import failure_of, printable
 from app.instruments.origins import Origin
 from checks.contract import Target, TlsFacts
 
@@ -24,7 +24,6 @@ HANDSHAKE_S = 5.0
 TOTAL_S = 20.0
 DAY_S = 86_400
 MAX_NAMES = 20
-MAX_CHARS = 200
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
 WRONG_NAME = (62, 63, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, of a mail address, of an IP address
 EVERY_CIPHER = "ALL:@SECLEVEL=0"  # also what is weak: whether the service agrees is the question
@@ -81,7 +80,7 @@ class TlsHandshakes:
         try:
             self._shake(context, ssl.SSLSocket.version)
         except ssl.SSLCertVerificationError as error:
-            return str(error.verify_message)[:MAX_CHARS]
+            return printable(str(error.verify_message))
         except (OSError, ValueError) as error:
             return failure_of(error).detail
         return ""
@@ -149,7 +148,7 @@ def _version_and_certificate(secure: ssl.SSLSocket) -> tuple[str, bytes]:
 
 
 def _with_certificate(facts: TlsFacts, about: dict[str, Any]) -> TlsFacts:
-    names = tuple(str(value)[:MAX_CHARS] for _, value in about.get("subjectAltName", ()))[:MAX_NAMES]
+    names = tuple(printable(str(value)) for _, value in about.get("subjectAltName", ()))[:MAX_NAMES]
     try:
         begins, ends = (ssl.cert_time_to_seconds(about[key]) for key in ("notBefore", "notAfter"))
     except (KeyError, ValueError):

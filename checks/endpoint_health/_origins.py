@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from checks.contract import Reply, Target
 
-MAX_NAMES = 4
+MAX_NAMES = 3
 
 
 def foreign_origins(target: Target, word: str) -> list[str]:

@@ -23,8 +23,9 @@ How to fix it
 from __future__ import annotations
 
 import functools
+import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from checks.contract import (
@@ -62,6 +63,7 @@ TIMEOUT_S = 10.0
 MAX_SILENT = 3
 MAX_LINE_CHARS = 2_000
 MAX_KEYS = 20
+MAX_NAME_CHARS = 60
 GIGABYTE = 10**9
 ANSWERED_WITHIN_S = 1.0  # an announced length is refused at once or not at all
 PROBLEM = "application/problem+json"
@@ -86,14 +88,17 @@ class Leak:
 
 @dataclass(frozen=True)
 class ErrorReply:
-    """One error. ``keys`` are the names at the top of a JSON object, empty where it is none."""
+    """One error. ``keys`` are the names at the top of a JSON object, empty where it is none.
+
+    ``reproduce`` is empty for a clean problem document.
+    """
 
     name: str
     status: int
     media_type: str
     keys: tuple[str, ...]
     leaks: tuple[Leak, ...]
-    reproduce: str
+    reproduce: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,11 +189,23 @@ def _error(target: Target, case: Wrong, reply: Reply, word: str) -> list[ErrorRe
     if reply.status is None or reply.status < 400 or reply.status == 429:
         return []
     document = reply.document()
-    keys = tuple(str(key)[:40] for key in list(document)[:MAX_KEYS]) if isinstance(document, dict) else ()
-    leaks = tuple(Leak(kind, place) for kind, place in leaks_in(reply, _sent(case.request, word)))
+    names = list(document)[:MAX_KEYS] if isinstance(document, dict) else []
+    media_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    error = ErrorReply(
+        name=case.name,
+        status=reply.status,
+        media_type=_clean(media_type),
+        keys=tuple(_clean(name) for name in names),
+        leaks=tuple(Leak(kind, _clean(place)) for kind, place in leaks_in(reply, _sent(case.request, word))),
+    )
+    if _is_problem(error) and not error.leaks:
+        return [error]  # nobody will want to see it again
     line = curl_line(target, case.request, stdin=case.stdin, options="-i")[:MAX_LINE_CHARS]
-    media_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()[:60]
-    return [ErrorReply(case.name, reply.status, media_type, keys, leaks, line)]
+    return [replace(error, reproduce=line)]
+
+
+def _clean(text: str) -> str:
+    return json.dumps(text[:MAX_NAME_CHARS], ensure_ascii=True)[1:-1]
 
 
 def _sent(request: Request, word: str) -> list[str]:

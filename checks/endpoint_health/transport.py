@@ -24,6 +24,7 @@ How to fix it
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ from checks.contract import (
 )
 from checks.endpoint_health._origins import foreign_origins, is_address, is_loopback, let_in
 from checks.endpoint_health._pacing import patiently
+from checks.endpoint_health._tls import broken_tls, spoken
 
 CHECK = Check(
     failure_title="What travels is not protected",
@@ -51,11 +53,10 @@ CHECK = Check(
     does="Shakes hands in each version of TLS, and reads some routes as pages of other sites would.",
     measures="until the certificate ends",
     needs=("http", "tls"),
-    deadline_s=90,
+    deadline_s=120,
     typical_s=1,
 )
 TIMEOUT_S = 5.0
-MODERN = ("TLSv1.2", "TLSv1.3")
 MAX_CHARS = 80
 MAX_AGE = re.compile(r"max-age\s*=\s*\"?(\d{1,12})", re.IGNORECASE)
 
@@ -131,7 +132,9 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         for origin in origins:
             foreign = Request(request.method, request.url, {**request.headers, "Origin": origin})
             reply = await _ask(instruments, foreign)
-            asked += _came(reply)
+            if not _came(reply):
+                break  # the others would wait as long
+            asked += 1
             if let_in(reply, origin):
                 opened.append(Opened(origin, request.url, curl_line(target, foreign, options="-i")))
     where = f"{target.host}:{target.port}"
@@ -183,7 +186,7 @@ def _came(reply: Reply) -> bool:
 def _upgrade(reply: Reply) -> str:
     place = reply.headers.get("location", "")
     redirected = reply.failure is not None and reply.failure.kind is FailureKind.REDIRECT
-    return place[:MAX_CHARS] if redirected and place.startswith("https://") else ""
+    return json.dumps(place[:MAX_CHARS])[1:-1] if redirected and place.startswith("https://") else ""
 
 
 def _seen(target: Target, request: Request, reply: Reply) -> Seen:
@@ -221,7 +224,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         evidence.server
     )
     reason = (
-        f"{_protected(evidence, days)}; {plural(len(evidence.seen), 'reply', 'replies')} forbid sniffing, "
+        f"{spoken(evidence.tls)}; {plural(len(evidence.seen), 'reply', 'replies')} forbid sniffing, "
         f"and {plural(evidence.asked, 'question')} from pages of other sites got nothing.{remark}"
     )
     return _told(Finding.passed(reason, reproduce=evidence.reproduce), evidence, days, limit)
@@ -247,7 +250,7 @@ def _broken(evidence: Evidence) -> list[tuple[str, str]]:
     if not evidence.secure and not evidence.loopback:
         found.append((f"{evidence.url} is plain HTTP: whoever is on the way reads and changes it.", ""))
     if evidence.tls is not None:
-        found += [(text, evidence.handshake) for text in _broken_tls(evidence.tls)]
+        found += [(text, evidence.handshake) for text in broken_tls(evidence.tls)]
     if evidence.opened:
         first = evidence.opened[0]
         origins = len({opened.origin for opened in evidence.opened})
@@ -257,27 +260,9 @@ def _broken(evidence: Evidence) -> list[tuple[str, str]]:
     return found
 
 
-def _broken_tls(tls: TlsFacts) -> list[str]:
-    if tls.failure is not None:
-        return [f"No TLS connection comes about: {tls.failure.detail}."]
-    found = []
-    if tls.days_left is not None and tls.days_left < 0:
-        found.append(f"The certificate ended {show(-tls.days_left, 'days')} ago.")
-    elif tls.distrust:
-        found.append(f"The certificate is not trusted: {tls.distrust}.")
-    if tls.name_matches is False:
-        names = ", ".join(tls.names[:3]) or "no name at all"
-        found.append(f"The certificate is for another name ({names}).")
-    if tls.version not in MODERN:
-        found.append(f"It speaks {tls.version or 'an unknown version of TLS'} and nothing newer.")
-    elif tls.old_versions:
-        found.append(f"It agrees to {' and '.join(tls.old_versions)}, which RFC 8996 forbids.")
-    return found
-
-
 def _limit(tls: TlsFacts | None, thresholds: Thresholds) -> Limit:
-    life = tls.life_days if tls and tls.life_days else thresholds.usual_life_days
-    part = min(1.0, life / thresholds.usual_life_days)
+    life_days = tls.life_days if tls and tls.life_days else thresholds.usual_life_days
+    part = min(1.0, life_days / thresholds.usual_life_days)
     return Limit.at_least(thresholds.pass_days * part, thresholds.warn_days * part)
 
 
@@ -322,15 +307,6 @@ def _until(days: float, limit: Limit) -> str:
     return f"{show(days, 'days')}; {show(limit.pass_at, 'days')} should be left"
 
 
-def _protected(evidence: Evidence, days: float | None) -> str:
-    if evidence.tls is None:
-        return "Plain HTTP that stays on this machine, so TLS is not judged"
-    untried = f" ({' and '.join(evidence.tls.untried)} could not be tried from here)" * bool(
-        evidence.tls.untried
-    )
-    return f"{evidence.tls.version}{untried}, with a certificate for {show(days or 0, 'days')} more"
-
-
 def _told(finding: Finding, evidence: Evidence, days: float | None, limit: Limit) -> Finding:
     """With the days where there is a certificate, and how to mend what is wrong."""
     fix = "" if not finding.reason or finding.share == 1 else _fix(evidence)
@@ -344,6 +320,6 @@ def _fix(evidence: Evidence) -> str:
         return "Compare the whole Origin with a list of your own sites; answer no other with CORS headers."
     if not evidence.secure and not evidence.loopback:
         return "Serve TLS, and redirect plain HTTP to it."
-    if evidence.tls is not None and (_broken_tls(evidence.tls) or not evidence.seen):
+    if evidence.tls is not None and (broken_tls(evidence.tls) or not evidence.seen):
         return "Serve TLS 1.2 and 1.3, with a certificate for this name that clients trust."
     return "Send the headers with every reply, errors too, from the outermost layer; let a program renew."
