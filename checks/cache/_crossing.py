@@ -29,13 +29,14 @@ UNTOLD = re.compile(r"[\W\d_]+")
 class Heard:
     """One answer: whether it is good, holds ``own`` words and those of the ``other``, and its beginning.
 
-    ``digest`` is of its letters alone, since a number or a time may differ in a copy.
+    ``digest`` is of its text, ``letters`` of its letters alone: a number or a time may differ in a copy.
     """
 
     good: bool
     own: bool
     other: bool
     digest: str
+    letters: str
     begins: str
     problem: str
 
@@ -187,16 +188,20 @@ def _twins(pair: _Asked, first: Answer, second: Answer) -> Twins:
 
 def _heard(answer: Answer, own: Sequence[str], other: Sequence[str]) -> Heard:
     text = answer.text
-    letters = UNTOLD.sub("", text.casefold())
     shown = "".join(character if character.isprintable() else " " for character in text[:SHOWN_CHARS])
     return Heard(
         answer.good,
         _holds(text, own),
         _holds(text, other),
-        sha256(letters.encode()).hexdigest()[:16],
+        _digest(text),
+        _digest(UNTOLD.sub("", text.casefold())),
         shown,
         answer.problem,
     )
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _holds(text: str, words: Sequence[str]) -> bool:

@@ -168,7 +168,10 @@ def _state(evidence: Evidence, asked: Round, twins: Twins) -> Literal["apart", "
     first, second = twins.heard
     if any(heard.other and not heard.own for heard in twins.heard):
         return "crossed"
-    if (first.own and second.own) or first.digest != second.digest:
+    copies = any(
+        _same(each) for each in asked.twins
+    )  # digits may differ only where no whole text is the same
+    if (first.own and second.own) or not (_same(twins) if copies else first.letters == second.letters):
         return "apart"
     if evidence.single_calls is None:
         return "unknown"
@@ -176,24 +179,24 @@ def _state(evidence: Evidence, asked: Round, twins: Twins) -> Literal["apart", "
     return "crossed" if asked.calls < (answers - 0.5) * evidence.single_calls else "apart"
 
 
+def _same(twins: Twins) -> bool:
+    first, second = twins.heard
+    return first.good and second.good and first.digest == second.digest
+
+
 def _leak(users: Users, heard: Heard) -> tuple[str, str]:
     who = ("the first user", "the second user", "a stranger")[users.heard.index(heard)]
     when = " at the same moment" if users.at_once else ""
-    return (
-        f"Asked {_quoted(users.question)}{when}, {who} got what another one had told: "
-        f"{_quoted(heard.begins)}.",
-        users.reproduce,
-    )
+    got = f"{who} got what another one had told: {_quoted(heard.begins)}"
+    return f"Asked {_quoted(users.question)}{when}, {got}.", users.reproduce
 
 
 def _crossing(evidence: Evidence, asked: Round, twins: Twins) -> tuple[str, str]:
     when = "asked at the same moment" if asked.at_once else "asked one after the other"
     one, other = map(_quoted, twins.questions)
     begins = _quoted(next((heard for heard in twins.heard if heard.other), twins.heard[1]).begins)
-    return (
-        f"{one} and {other}, {when}, got one and the same answer: {begins}.",
-        evidence.reproduce.get(twins.questions[0], ""),
-    )
+    words = f"{one} and {other}, {when}, got one and the same answer: {begins}."
+    return words, evidence.reproduce.get(twins.questions[0], "")
 
 
 def _quoted(text: str) -> str:
