@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from app.sample.chat import problems, routes
 from app.sample.chat.broken import contract as broken_contract
 from app.sample.chat.broken import doors, edges
+from app.sample.chat.broken import health as broken_health
 from app.sample.chat.broken import inputs as broken_inputs
 from app.sample.chat.broken import routes as broken_routes
 from app.sample.chat.broken import streams as broken_streams
@@ -45,6 +46,7 @@ def create(settings: Settings) -> ASGIApp:
     problems.install(app)
     app.include_router(broken_contract.router(settings.defects))
     app.include_router(broken_routes.router(settings.defects))
+    app.include_router(broken_health.router(settings.defects))
     app.include_router(broken_inputs.router(settings.defects))
     app.include_router(broken_streams.router(settings.defects))
     app.include_router(routes.api)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -14,12 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, generate_late
 from app.sample.chat import routes
 from app.sample.chat.problems import ProblemError
 from app.sample.chat.routes import Given
-from app.sample.chat.shapes import ChatReply, ChatRequest, Health
+from app.sample.chat.shapes import ChatReply, ChatRequest
 from app.sample.chat.strict import StrictJsonRoute
 from app.sample.chat.telemetry import Telemetry
 
-SLOW_HEALTH_S = 0.3
-SLOW_HEALTH_ONE_IN = 5
 KNOWN_SESSIONS = 3_000
 LEAKED_KEY = "sk-live-4eC39HqLyjWDarjtT1zdp7dc"  # made up, and of no use anywhere
 
@@ -35,14 +32,6 @@ def router(defects: AbstractSet[str]) -> APIRouter:
     for name, route in chat.items():
         if name in defects:
             found.add_api_route("/api/chat", route, methods=["POST"], route_class_override=StrictJsonRoute)
-    if "health_lies_degraded" in defects:
-        found.add_api_route("/health", _degraded, methods=["GET"])
-    if "health_red_without_cache" in defects:
-        found.add_api_route("/health", _red_without_cache, methods=["GET"])
-    if "health_ill_component" in defects:
-        found.add_api_route("/health", _ill_inside, methods=["GET"])
-    if "health_slow" in defects:
-        found.add_api_route("/health", _SlowHealth(), methods=["GET"])
     if "metrics_absent" in defects:
         found.add_api_route("/metrics", _no_metrics, methods=["GET"])
     if "metrics_unparseable" in defects:
@@ -89,36 +78,6 @@ async def _obliging(request: Request, parts: Given) -> ChatReply:
         session_id=str(fields.get("session_id", "")),
         metadata=routes.metadata(parts, answer.from_cache),
     )
-
-
-async def _degraded(parts: Given) -> Health:
-    healthy = await routes.health(parts)
-    return healthy.model_copy(update={"status": "degraded"})
-
-
-async def _red_without_cache(parts: Given, response: Response) -> Health:
-    response.status_code = 200 if parts.cache.up else 503
-    return await routes.health(parts)
-
-
-async def _ill_inside(parts: Given) -> Health:
-    healthy = await routes.health(parts)
-    ill = {"journal": {"error": "read-only file system"}}
-    return healthy.model_copy(update={"components": healthy.components | ill})
-
-
-class _SlowHealth:
-    """Every fifth reply waits, as for a lock."""
-
-    def __init__(self) -> None:
-        self._asked = 0
-
-    async def __call__(self, parts: Given) -> Health:
-        """The healthy reply, now and then late."""
-        self._asked += 1
-        if self._asked % SLOW_HEALTH_ONE_IN == 0:
-            await asyncio.sleep(SLOW_HEALTH_S)
-        return await routes.health(parts)
 
 
 async def _no_metrics() -> Response:

@@ -30,32 +30,29 @@ def router(defects: AbstractSet[str]) -> APIRouter:
         "stream_first_word_ahead": _first_ahead,
         "stream_opens_empty": _opened_empty,
     }
-    streams = [_Reframed(change) for name, change in changes.items() if name in defects]
-    chosen = [_as_plain_text] if "stream_no_content_type" in defects else streams
-    for stream in chosen:
+    chosen = [change for name, change in changes.items() if name in defects]
+    kind = "text/plain; charset=utf-8" if "stream_no_content_type" in defects else EventStream.media_type
+    if chosen or kind != EventStream.media_type:
         found.add_api_route(
-            "/api/v1/chat/stream", stream, methods=["POST"], route_class_override=StrictJsonRoute,
-            response_model=None,
+            "/api/v1/chat/stream", _Reframed(chosen, kind), methods=["POST"],
+            route_class_override=StrictJsonRoute, response_model=None,
         )  # fmt: skip
     return found
 
 
-async def _as_plain_text(question: ChatRequest, parts: Given) -> EventStream:
-    reply = await routes.chat_stream(question, parts)
-    reply.headers["content-type"] = "text/plain; charset=utf-8"
-    return reply
-
-
 class _Reframed:
-    """The healthy stream with its frames changed on their way."""
+    """The healthy stream with its frames changed on their way, under a content type."""
 
-    def __init__(self, change: Frames) -> None:
-        self._change = change
+    def __init__(self, changes: list[Frames], kind: str) -> None:
+        self._changes = changes
+        self._kind = kind
 
     async def __call__(self, question: ChatRequest, parts: Given) -> EventStream:
         """Answer a question as a stream."""
         reply = await routes.chat_stream(question, parts)
-        reply.body_iterator = self._change(aiter(reply.body_iterator))
+        reply.headers["content-type"] = self._kind
+        for change in self._changes:
+            reply.body_iterator = change(aiter(reply.body_iterator))
         return reply
 
 
