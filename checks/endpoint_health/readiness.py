@@ -105,7 +105,9 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     place = health.readiness or await _found(instruments, invented, looked_at)
     request = Request("GET", place or USUAL[0], health.headers if health.readiness else {})
     before = await _meter(instruments)
-    replies = [await _read(instruments, request) for _ in range(READINGS if place else 0)]
+    replies: list[Reply] = []
+    while place and len(replies) < READINGS and all(map(_good, replies[-1:])):
+        replies.append(await _read(instruments, request))
     after = await _meter(instruments)
     live = await _read(instruments, Request("GET", health.liveness or "/health", health.headers))
     last = replies[-1] if replies else None

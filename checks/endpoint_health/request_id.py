@@ -104,12 +104,12 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     until = monotonic() + PATIENCE_S
     routes: list[Route] = []
     for place in _places(target, instruments):
-        if not routes or monotonic() < until:
+        if not routes or (routes[0].good and monotonic() < until):
             routes.append(await _route(instruments, place, target))
     first = routes[0].path
     raw, injected = [], []
     for name, text in HOSTILE.items():
-        if monotonic() > until:
+        if monotonic() > until or not routes[0].good:
             break
         reply = await _read(instruments, target, first, {"X-Request-ID": text, "X-Correlation-ID": text})
         if any(text[:MAX_RAW_CHARS] in value for value in reply.headers.values()):
@@ -138,7 +138,11 @@ def _places(target: Target, instruments: Instruments) -> Iterator[str]:
 
 
 async def _route(instruments: Instruments, place: str, target: Target) -> Route:
-    replies = [await _read(instruments, target, place, {}) for _ in range(ANONYMOUS)]
+    replies = [await _read(instruments, target, place, {})]
+    while len(replies) < ANONYMOUS and replies[-1].status not in (None, 429):
+        replies.append(await _read(instruments, target, place, {}))
+    if replies[-1].status in (None, 429):  # it will not answer the others either
+        return Route(place, tuple(reply.status or 0 for reply in replies), (), given=False, echoed=False)
     sent = f"{instruments.random.getrandbits(128):032x}"
     trace, span = (f"{instruments.random.getrandbits(bits):0{bits // 4}x}" for bits in (128, 64))
     ids = {"X-Request-ID": sent, "X-Correlation-ID": sent, "traceparent": f"00-{trace}-{span}-01"}

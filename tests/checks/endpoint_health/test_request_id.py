@@ -12,6 +12,7 @@ from checks.contract import Failure, FailureKind, Outcome, Reply, Request
 from checks.endpoint_health import request_id
 from tests.checks.scripted import ScriptedHttp, ScriptedInstruments, a_target, gather, measure
 
+SILENCE = Failure(FailureKind.TIMEOUT, "no reply within 4 s")
 FITS = re.compile(r"[\w.:-]{1,64}")
 
 
@@ -186,3 +187,20 @@ def test_only_reading_requests_are_sent_and_hostile_ids_are_kept_short():
     found = gather(request_id, a_target(), ScriptedInstruments(http=service))
     assert {request.method for request in service.sent} == {"GET"}
     assert all(len(one) <= request_id.MAX_ID_CHARS for route in found.routes for one in route.ids)
+
+
+def test_a_route_that_goes_silent_is_asked_no_more_and_the_others_count():
+    class SilentOnErrors(Service):
+        async def send(self, request, **how):
+            reply = await super().send(request, **how)
+            return reply if reply.status == 200 else Reply(request.url, failure=SILENCE)
+
+    service = SilentOnErrors()
+    assert measured(service).outcome is Outcome.PASS
+    assert len([request for request in service.sent if request.url == "/api/chat"]) == 1
+
+
+def test_a_service_that_is_silent_is_asked_once():
+    service = Service(None)
+    measured(service)
+    assert len(service.sent) == 1
