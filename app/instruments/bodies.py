@@ -104,7 +104,7 @@ class _Sending:
 
     def _talk(self, sock: socket.socket, selector: selectors.BaseSelector, started: float) -> None:
         selector.register(sock, selectors.EVENT_READ)
-        while not self._over and not self.stopped.is_set() and perf_counter() < self._ends_at:
+        while self._goes_on():
             writing = selectors.EVENT_WRITE if self._has_more() else 0
             selector.modify(sock, selectors.EVENT_READ | writing)
             for _, events in selector.select(LOOK_S):
@@ -112,6 +112,9 @@ class _Sending:
                     self._receive(sock, started)
                 elif self._reply.status is None:
                     self._transmit(sock)
+
+    def _goes_on(self) -> bool:
+        return not self._over and not self.stopped.is_set() and perf_counter() < self._ends_at
 
     def _has_more(self) -> bool:
         if self._reply.status is not None or perf_counter() < self._hold_until or self._all_out:
@@ -134,7 +137,7 @@ class _Sending:
             self._all_out = True
 
     def _receive(self, sock: socket.socket, started: float) -> None:
-        while not self._over:
+        while self._goes_on():
             try:
                 data = sock.recv(PIECE_BYTES)
             except WAITING:

@@ -27,7 +27,7 @@ def broken_tls(tls: TlsFacts) -> list[str]:
 
 
 def spoken(tls: TlsFacts | None) -> str:
-    """What protects the way, for a service with which nothing is wrong; None is plain HTTP on this machine."""
+    """What protects the way to a sound service; None is plain HTTP on this machine."""
     if tls is None:
         return "Plain HTTP that stays on this machine, so TLS is not judged"
     untried = f" ({' and '.join(tls.untried)} could not be tried from here)" if tls.untried else ""

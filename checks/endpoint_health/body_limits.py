@@ -49,7 +49,7 @@ CHECK = Check(
     does="Sends the question in bodies of a few megabytes, whole and in chunks, and half of one.",
     measures="of refused bodies stayed in memory",
     needs=("bodies", "memory?", "target.ask|stream"),
-    deadline_s=150,
+    deadline_s=180,
     typical_s=6,
     hostile=True,
 )

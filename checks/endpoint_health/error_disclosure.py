@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 import uuid
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
@@ -44,6 +45,7 @@ from checks.contract import (
     Target,
     curl_line,
     plural,
+    show,
 )
 from checks.endpoint_health._errors import Wrong, wrong_bodies, wrong_credentials, wrong_paths
 from checks.endpoint_health._leaks import leaks_in
@@ -61,6 +63,7 @@ CHECK = Check(
 )
 TIMEOUT_S = 10.0
 MAX_SILENT = 3
+ENOUGH_S = 90.0  # of asking: a service this slow has other findings
 MAX_LINE_CHARS = 2_000
 MAX_KEYS = 20
 MAX_NAME_CHARS = 60
@@ -103,11 +106,11 @@ class ErrorReply:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``asked`` requests of ``planned`` were sent; ``limited`` says that 429 ended it."""
+    """``asked`` requests of ``planned`` were sent; ``stopped`` says what ended it before, "" for nothing."""
 
     planned: int
     asked: int
-    limited: bool
+    stopped: str
     errors: tuple[ErrorReply, ...]
     problem: str
     reproduce: str
@@ -118,7 +121,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     word = f"{instruments.random.getrandbits(48):012x}"
     cases = await _cases(target, instruments, word)
     errors: list[ErrorReply] = []
-    asked, silent, problem, limited = 0, 0, "", False
+    asked, silent, problem, stopped = 0, 0, "", ""
+    ends_at = time.monotonic() + ENOUGH_S
     for case in cases:
         send = functools.partial(
             instruments.http.send, case.request, timeout_s=TIMEOUT_S, fresh_connection=True
@@ -128,19 +132,28 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         errors += _error(target, case, reply, word)
         problem = reply.failure.detail if reply.failure else problem
         silent += reply.failure is not None and reply.failure.kind is FailureKind.TIMEOUT
-        limited = reply.status == 429
-        if limited or silent == MAX_SILENT:
+        stopped = _stops(reply, silent, ends_at)
+        if stopped:
             break
-    if not limited and silent < MAX_SILENT:
+    if not stopped:
         errors += await _too_long(target, instruments, word)
     return Evidence(
         planned=len(cases),
         asked=asked,
-        limited=limited,
+        stopped=stopped,
         errors=tuple(errors),
         problem=problem[:200],
         reproduce=curl_line(target, cases[0].request, options="-i"),
     )
+
+
+def _stops(reply: Reply, silent: int, ends_at: float) -> str:
+    """Why nothing more should be asked, "" where it may."""
+    if reply.status == 429:
+        return "It limits the rate (429)"
+    if silent == MAX_SILENT:
+        return f"It was silent {MAX_SILENT} times"
+    return f"{show(ENOUGH_S, 's')} were over" if time.monotonic() > ends_at else ""
 
 
 async def _cases(target: Target, instruments: Instruments, word: str) -> list[Wrong]:
@@ -251,9 +264,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 
 
 def _proves_nothing(evidence: Evidence) -> Finding | None:
-    if evidence.limited:
+    if evidence.stopped and evidence.errors:
         return Finding.not_assessed(
-            f"Rate limited (429) after {evidence.asked - 1} of {evidence.planned} wrong requests."
+            f"{evidence.stopped} after {evidence.asked} of {evidence.planned} wrong requests; the "
+            "errors that were not seen may show anything."
         )
     if not evidence.errors:
         why = f" ({evidence.problem})" if evidence.problem else ", not even a path that does not exist"

@@ -163,6 +163,16 @@ async def test_an_endless_reply_is_kept_in_bounds():
     assert (reply.status, len(reply.body)) == (200, 65_536)
 
 
+async def test_a_storm_of_interim_replies_ends_with_the_time():
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+            await writer.drain()
+
+    reply = await sent(serve, BodyPlan(), timeout_s=0.5)
+    assert reply.failure.kind is FailureKind.TIMEOUT
+
+
 async def test_a_reply_whose_end_never_comes_is_told_by_its_status():
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad\r\nContent-Length: 10\r\n\r\nno")

@@ -260,7 +260,7 @@ def test_a_rate_limit_leaves_kinds_of_error_unseen_and_hides_no_leak():
 
     finding, _, bodies = found(Limited())
     assert finding.outcome is Outcome.NOT_ASSESSED
-    assert "after 10 of " in finding.reason
+    assert "limits the rate (429) after 11 of " in finding.reason
     assert bodies.sent == []
     leaking = Limited(only(lambda r, s: s == 404, "/srv/shop/ask.py"))
     assert found(leaking)[0].outcome is Outcome.FAIL
@@ -273,6 +273,13 @@ def test_a_service_that_falls_silent_is_asked_three_times():
     assert (finding.outcome, bodies.sent) == (Outcome.NOT_ASSESSED, [])
     assert "no reply within 10 s" in finding.reason
     assert finding.follows_from == "endpoint_health.primary_route"
+
+
+def test_a_service_too_slow_for_all_of_it_is_not_passed_on_a_part(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(error_disclosure, "ENOUGH_S", -1.0)
+    finding, evidence, _ = found(Service())
+    assert (finding.outcome, evidence.asked) == (Outcome.NOT_ASSESSED, 1)
+    assert "1 of " in finding.reason
 
 
 def test_a_service_that_refuses_nothing_proves_nothing():
