@@ -15,7 +15,14 @@ from urllib.parse import quote
 
 from checks.contract import InstrumentFailure, Instruments, Operation, Request, Target
 from checks.endpoint_health._pacing import patiently
-from checks.endpoint_health._proposal import answer_path, body_template, filled, stream_keys, toml_table
+from checks.endpoint_health._proposal import (
+    answer_path,
+    body_template,
+    filled,
+    places,
+    stream_keys,
+    toml_table,
+)
 
 MAX_TRIED = 12
 PATIENCE_S = 30.0
@@ -82,9 +89,8 @@ async def try_others(
     tried: list[Tried] = []
     if failing == "ask" and target.stream is not None:
         tried.append(await _declared_stream(target, instruments))
-    known = {call.path for call in (target.ask, target.stream) if call is not None}
     started = monotonic()
-    for operation in (await _candidates(instruments, known))[:MAX_TRIED]:
+    for operation in (await _candidates(target, instruments))[:MAX_TRIED]:
         if any(each.works for each in tried) or monotonic() - started > PATIENCE_S:
             break
         tried.append(await _try(target, instruments, operation))
@@ -105,14 +111,24 @@ async def _declared_stream(target: Target, instruments: Instruments) -> Tried:
     )
 
 
-async def _candidates(instruments: Instruments, known: set[str]) -> list[Operation]:
+async def _candidates(target: Target, instruments: Instruments) -> list[Operation]:
     """Operations that take a question and harm nothing, the likeliest first."""
     try:
         operations = await instruments.openapi.operations()
     except InstrumentFailure:  # optional: without a document nothing can be guessed
         return []
-    plausible = [each for each in operations if _plausible(each) and each.path not in known]
+    plausible = [each for each in operations if _plausible(each) and not _declared(target, each)]
     return sorted(plausible, key=lambda each: (not words(each.path) & ASKING, len(each.path), each.path))
+
+
+def _declared(target: Target, operation: Operation) -> bool:
+    """Whether the target declares it as it is; the same path with fields of other names is worth a try."""
+    for call in (target.ask, target.stream):
+        if call is not None and call.path == operation.path:
+            return operation.prompt_field is None or places(call.body) == places(
+                body_template(target, operation)
+            )
+    return False
 
 
 def _plausible(operation: Operation) -> bool:

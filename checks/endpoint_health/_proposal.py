@@ -55,6 +55,14 @@ def _clean(text: str) -> str:
     return printable.replace("{", "(")  # neither a reference to a secret nor a placeholder
 
 
+def places(node: object, path: str = "", depth: int = 0) -> frozenset[str]:
+    """The dotted paths of the values in a body, which tell two shapes of body apart."""
+    if depth == MAX_DEPTH or not isinstance(node, (dict, list)) or not node:
+        return frozenset((path,))
+    items = list(node.items() if isinstance(node, dict) else enumerate(node))[:MAX_NAMES]
+    return frozenset().union(*(places(value, f"{path}.{name}", depth + 1) for name, value in items))
+
+
 def filled(node: Any, prompt: str) -> Any:
     """A template with its question, and some text for whatever else the target file would fill in."""
     if isinstance(node, str):

@@ -172,7 +172,8 @@ def _reason(evidence: Evidence, bad: list[Asked], good: int, asked: int) -> str:
     how_often = "" if not good else f" to {len(bad)} of {plural(asked, 'question')}"
     working = [tried for tried in evidence.tried if tried.works]
     if working:
-        return f"{said}{how_often}; {working[0].path} works."
+        what = "the body of its OpenAPI" if working[0].path == evidence.path else working[0].path
+        return f"{said}{how_often}; {what} works."
     looked = f"; none of {plural(len(evidence.tried), 'other route')} tried works" if evidence.tried else ""
     return f"{said}{how_often}{looked}."
 

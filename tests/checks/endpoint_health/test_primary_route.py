@@ -122,6 +122,19 @@ def test_a_route_of_the_document_is_tried_and_proposed():
     assert json.loads(http.sent[0].body)["question"].startswith("Never-seen question")
 
 
+def test_the_declared_route_is_tried_with_the_body_of_its_document():
+    operation = asking({"question": "Hello?"}, path="/api/chat")
+    http = ScriptedHttp({("POST", "/api/chat"): Reply("", 200, {}, b'{"answer": "Within 30 days."}')})
+    finding, _ = measured(lambda *_: a_bad_answer(422, elapsed_ms=1.0), operations=[operation], http=http)
+    assert finding.reason == "/api/chat answers 422; the body of its OpenAPI works."
+    proposed = tomllib.loads(finding.fix.partition("\n\n")[2])["ask"]
+    assert proposed["body"] == {"question": "{prompt}"}
+    alike = asking({"message": "Hello?"}, path="/api/chat", prompt_field="message")
+    again, instruments = measured(lambda *_: a_bad_answer(422, elapsed_ms=1.0), operations=[alike], http=http)
+    assert again.reason == "/api/chat answers 422."
+    assert len(instruments.http.sent) == 1, "a body of the same fields is not tried again"
+
+
 def test_a_streaming_route_of_the_document_is_tried_and_proposed():
     events = [
         Event(1.0, "message", '{"delta": {"text": "With"}}'),
