@@ -249,12 +249,12 @@ async def test_the_declared_gauge_is_read(place, body):
         kind = "application/json" if body[:1] == b"{" else "text/plain; version=0.0.4"
         await visit.reply(body, Content_Type=kind)
 
-    async with scripted(talk) as server:
-        stream = {"path": "/live", "open": {"url": f"{server.url}/gauge", **place}}
-        target = Target.model_validate({"url": server.url, "stream": stream})
+    async with scripted(talk) as elsewhere:
+        stream = {"path": "/live", "open": {"url": f"{elsewhere.url}/gauge", **place}}
+        target = Target.model_validate({"url": "http://127.0.0.1:1", "stream": stream})
         async with wire_to(target) as wire:
             assert await SseReader(wire, gauge=target.stream.open).open_streams() == 3
-    assert server.visits[0].path == "/gauge"
+    assert elsewhere.visits[0].path == "/gauge"
 
 
 async def test_a_gauge_that_is_not_declared_or_shows_no_number_names_its_key():
