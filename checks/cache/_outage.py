@@ -191,7 +191,7 @@ class Users:
 
 
 def _probe(way: str, at_s: float, never_seen: bool, answer: Answer) -> Probe:
-    digest = sha256(answer.text.encode()).hexdigest()[:16]
+    digest = sha256(answer.text.encode("utf-8", "replace")).hexdigest()[:16]
     return Probe(way, at_s, never_seen, answer.good, answer.status, answer.elapsed_ms, answer.problem, digest)
 
 

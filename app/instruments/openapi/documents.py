@@ -16,6 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from app.instruments.http import HttpProbe
 from app.instruments.openapi.contract import deviations, examples
 from app.instruments.openapi.fields import body_fields
+from app.instruments.openapi.json_text import read_json
 from app.instruments.openapi.schemas import Builder, as_dict, as_list, prompt_path
 from app.instruments.openapi.yaml_text import read_yaml
 from app.instruments.origins import Origin
@@ -236,10 +237,10 @@ def _json(reply: Reply) -> object:
     body = reply.body
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_JSON_PARTS:
         raise ValueError("more parts than any document needs")
-    document = reply.document()
-    if document is None:
-        raise ValueError("not sound JSON")
-    return document
+    try:
+        return read_json(body)
+    except ValueError as error:
+        raise ValueError("not sound JSON") from error
 
 
 def _sound(parsed: dict[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
