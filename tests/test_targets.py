@@ -51,6 +51,22 @@ def test_a_target_can_be_named_by_its_path(data: Path) -> None:
         ('url = "http://x"\n[health]\nhealthy = {json = "a"}', "exactly one of `equals` and `present`"),
         ('url = "http://x"\n[levers.cache]\nkind = "toxiproxy"', "needs `api` and `proxy`"),
         ('url = "http://x"\n[levers.cache]\nkind = "magic"', "levers.cache.kind"),
+        (
+            'url = "http://x"\n[prompts.context]\ntell = "I am Ada."\nask = "Who am I?"',
+            "prompts.context: `tell` must hold {secret}",
+        ),
+        (
+            'url = "http://x"\n[[prompts.near_duplicates]]\nquestions = ["a?", "b?"]\ntells = ["Yes", "yes"]',
+            "prompts.near_duplicates.0: both questions, or both tells, are the same",
+        ),
+        (
+            'url = "http://x"\n[[prompts.near_duplicates]]\nquestions = ["a?", " "]\ntells = ["yes", "no"]',
+            "need two texts each that are not empty",
+        ),
+        (
+            'url="http://x"\ncost={price_per_call_usd=1,questions_per_day=9,budget_per_month_usd=0}',
+            "cost.budget_per_month_usd: Input should be greater than 0",
+        ),
         ("url = ", "not TOML"),
     ],
 )

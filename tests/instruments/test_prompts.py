@@ -73,6 +73,13 @@ def test_more_repeated_questions_than_declared_get_further_remarks():
     assert len(set(questions)) == 3 * len(DECLARED)
 
 
+def test_an_aside_is_a_sentence_that_comes_once():
+    run = prompts()
+    asides = [run.aside() for _ in range(500)]
+    assert len(set(asides)) == 500
+    assert all(aside[0].isupper() and aside.endswith(".") for aside in asides)
+
+
 def test_a_question_without_a_mark_at_its_end_gets_one_before_the_remark():
     (question,) = RunPrompts(("Tell me about shipping",), Random(1)).repeats(1)
     assert question.startswith("Tell me about shipping. ")

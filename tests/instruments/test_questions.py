@@ -208,6 +208,13 @@ async def test_every_question_has_a_session_of_its_own_and_the_same_user_unless_
     assert (third["user"], third["session"]) == ("u", "s")
 
 
+async def test_a_curl_line_is_of_the_user_and_session_that_were_asked_for():
+    async with questions_to(replying(GOOD), ask=ASK) as (questions, _):
+        line = questions.curl("Why?", user="ada", session="hers")
+    assert '"user": "ada"' in line
+    assert '"session": "hers"' in line
+
+
 async def test_a_route_that_is_not_declared_names_the_key_to_add():
     async with questions_to(replying(GOOD), ask=ASK) as (questions, _):
         with pytest.raises(InstrumentFailure) as caught:
