@@ -236,7 +236,7 @@ def _outside(rule: BodyField, value: Any) -> Iterator[tuple[str, Any]]:
         if bounds.get("maxLength", MAX_LENGTH) < MAX_LENGTH:
             yield f"{bounds['maxLength'] + 1:g} characters", "x" * int(bounds["maxLength"] + 1)
         if bounds.get("minLength", 0) >= 1:
-            yield "too short a text", "x" * int(bounds["minLength"] - 1)
+            yield "too short a text", "x" * int(min(bounds["minLength"] - 1, MAX_LENGTH))
         if "enum" in bounds:
             yield "a text that is no choice", "no-such-choice"
     elif rule.kind in ("number", "integer"):
@@ -255,7 +255,7 @@ def _outside(rule: BodyField, value: Any) -> Iterator[tuple[str, Any]]:
         if bounds.get("maxItems", MAX_ITEMS) < MAX_ITEMS and value:
             yield f"{bounds['maxItems'] + 1:g} items", value[:1] * int(bounds["maxItems"] + 1)
         if bounds.get("minItems", 0) >= 1:
-            yield "too few items", value[:1] * int(bounds["minItems"] - 1)
+            yield "too few items", value[:1] * int(min(bounds["minItems"] - 1, MAX_ITEMS))
 
 
 def _form(good: Callable[[], Request], prompt: str) -> Iterator[Case]:

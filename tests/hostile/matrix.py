@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from app.instruments.wire import trusted_tls
 from tests.hostile.cell import Cell, Row, carry_out, checks_to_try
 from tests.hostile.visits import BEHAVIOURS
 
@@ -35,6 +37,8 @@ def carry_out_all(
     cells: Sequence[Cell], together: int, hear: Callable[[list[Row]], None] = lambda rows: None
 ) -> list[Row]:
     """All rows. Forks, so it must be called in a process that has one thread."""
+    trusted_tls()  # read once, and not by each
+    gc.freeze()  # else each collection in a child would copy what it shares with this process
     waiting, running = deque(cells), dict[Connection, Running]()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

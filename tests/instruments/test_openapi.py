@@ -116,6 +116,14 @@ async def test_several_documents_are_read_together():
     assert [operation.path for operation in (await found(pages))[0]] == ["/a", "/b"]
 
 
+async def test_documents_are_bounded_together(monkeypatch):
+    monkeypatch.setattr("app.instruments.openapi.documents.KEPT_BYTES", 3_000)
+    one = json.dumps(document({"/one": {"get": {}}}, info="x" * 2_000))
+    two = json.dumps(document({"/two": {"get": {}}}, info="x" * 2_000))
+    operations, _ = await found({"/openapi.json": one, "/swagger.json": two})
+    assert [operation.path for operation in operations] == ["/one"]
+
+
 async def test_a_service_without_a_document_is_said_so():
     with pytest.raises(InstrumentFailure, match="No OpenAPI document was found at /openapi.json"):
         await found({"/openapi.json": "<html>", "/docs": "<html>", "/swagger.json": '{"openapi": "4.0"}'})

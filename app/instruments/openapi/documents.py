@@ -93,6 +93,7 @@ class OpenApiDocuments:
         self._http = http
         self._found: dict[tuple[str, str], tuple[Mapping[str, Any], Operation]] | None = None
         self._seen: dict[str, int] = {}  # places looked at, with their status; 0: no reply
+        self._room = KEPT_BYTES  # for all documents together
         self._unread: list[str] = []  # what is there and cannot be read, in words
 
     async def operations(self) -> list[Operation]:
@@ -176,7 +177,10 @@ class OpenApiDocuments:
         return reply if reply.status == 200 and reply.failure is None else None
 
     def _read(self, reply: Reply) -> Mapping[str, Any] | None:
+        if len(reply.body) > self._room:
+            return None  # with what was read it is too much to keep; the first ones are the likeliest
         document, problem = read_document(reply)
+        self._room -= len(reply.body) if document is not None else 0
         if problem:
             self._unread.append(f"{urlsplit(reply.url).path[:100]} {problem}")
         return document

@@ -138,8 +138,10 @@ def test_limits_that_are_nonsense_do_no_harm():
         "exclusiveMaximum": False,
         "maxItems": 10**14,
     }
-    for kind in ("string", "integer", "array"):
-        assert cases({"q": PROMPT, "x": 1}, fields={"x": BodyField(kind, True, False, bounds)})
+    huge = {"minLength": 10**12, "minItems": 10**12}
+    for kind, value in (("string", "x"), ("integer", 1), ("array", ["x"])):
+        for limits in (bounds, huge):
+            assert cases({"q": PROMPT, "x": value}, fields={"x": BodyField(kind, True, False, limits)})
 
 
 def test_a_form_gets_what_applies_to_forms():
