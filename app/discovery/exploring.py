@@ -104,6 +104,7 @@ class _Explorer:
         await self._health(operations, nothing)
         if not await self._openai(operations, nothing):
             await self._business(operations, nowhere)
+        await self._meters()
         if self._sender.refused:
             self._aside.append(f"No question was sent: {self._sender.refused}")
         self._missing()
@@ -182,6 +183,25 @@ class _Explorer:
             if kind == "metrics"
             else not (reading.is_page(reply) or reading.is_metrics(reply))
         )
+
+    async def _meters(self) -> None:
+        """Counters that one new question moves: a person can tell which counts requests and which paid calls.
+
+        The page is read twice before, so that what reading it moves is left out.
+        """
+        place = self._tables.get("health", {}).get("metrics")
+        if place is None or not self._why.get("ask", "").startswith("Tried"):
+            return
+        pages = [await self._sender.get(place, self._tables["health"].get("headers")) for _ in range(2)]
+        await self._sender.ask(self._tables["ask"], self._prompts.fresh(1)[0])
+        pages.append(await self._sender.get(place, self._tables["health"].get("headers")))
+        if moved := reading.moved_counters(pages):
+            self._aside.append(
+                "One new question moved these counters of the metrics page. Which of them counts"
+            )
+            self._aside.append("requests goes to [health.requests], which counts paid calls to [upstream]:")
+            self._aside += [f"  {line}" for line in moved[:MAX_NAMED]]
+            self._say(f"One new question moved {plural(len(moved), 'counter')} of {remark(place)}.")
 
     # OpenAI's API
 

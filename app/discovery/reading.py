@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.discovery.cleaning import own_text
+from app.instruments.metrics import UnreadablePageError, counters
 from checks.contract import Reply, StreamReply, at_path
 
 ANSWERS = re.compile(r"answer|reply|response|text|content|message|output|result", re.IGNORECASE)
@@ -18,6 +19,7 @@ NOT_MARKERS = frozenset({"cache-control", "access-control-max-age"})
 NAMED = re.compile(r"""["'`]([A-Za-z_][A-Za-z0-9_]{0,30})["'`]""")  # how errors name a field
 WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")
 ROUTE = re.compile(r"[\w.-]{1,40}")  # a step of a path that at_path can follow
+OWN = re.compile(r"process_|python_|go_|jvm_|nodejs_")  # of the runtime, which counts by itself
 MAX_DEPTH = 6
 MAX_LEAVES = 500
 MAX_NAMES = 20
@@ -152,6 +154,22 @@ def _end_by_json(documents: list[object]) -> dict[str, Any]:
     own = [path for path, value in leaves(documents[-1]) if path not in earlier and value is not None]
     told = [path for path in own if re.search(r"done|finish|end|final|usage|complete", path, re.IGNORECASE)]
     return {"end_json": told[0]} if told and len(documents) > 1 else {}
+
+
+def moved_counters(pages: Sequence[Reply]) -> list[str]:
+    """Series of counters that rose before the last of three pages, and did not between the first two."""
+    try:
+        idle, before, after = map(counters, pages)
+    except UnreadablePageError:
+        return []
+    moved = []
+    for (name, labels), value in after.items():
+        series = name, labels
+        rise = value - before.get(series, 0)
+        if rise > 0 and before.get(series, 0) == idle.get(series, 0) and not OWN.match(name):
+            told = ", ".join(f'{label}="{text}"' for label, text in labels)
+            moved.append(f"{name}{{{told}}} +{rise:g}" if told else f"{name} +{rise:g}")
+    return moved
 
 
 def model_names(document: object) -> list[str]:

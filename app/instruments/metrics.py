@@ -129,6 +129,16 @@ def metric_sum(reply: Reply, metric: str, labels: Mapping[str, str] | None = Non
     return total if known else None
 
 
+def counters(reply: Reply) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Each series of a counter by its name and labels. Raises UnreadablePageError."""
+    found = {}
+    for family in _families(reply.text, reply.headers.get("content-type", "")):
+        for sample in family.samples if family.type == "counter" else ():
+            if not sample.name.endswith("_created"):
+                found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
 @dataclass
 class _Page:
     families: dict[str, str] = field(default_factory=dict)

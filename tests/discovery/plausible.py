@@ -29,7 +29,7 @@ BASES = {"pet_store.json": "/v2", "code_host.yaml": "/api/v3"}
 def served(talk: Talk, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
     """Serve ``talk`` in a thread of its own, for code that runs a loop itself."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     def run(coroutine: Any) -> Any:
@@ -40,10 +40,12 @@ def served(talk: Talk, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
     try:
         yield server
     finally:
-        run(context.__aexit__(None, None, None))
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
-        loop.close()
+        try:
+            run(context.__aexit__(None, None, None))
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(timeout=10)
+            loop.close()
 
 
 def document(name: str) -> dict[str, Any]:

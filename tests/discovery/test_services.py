@@ -91,7 +91,7 @@ def test_a_stream_is_found_by_asking_the_same_route_for_one() -> None:
 
 def openai(*, key: str = "", models: tuple[str, ...] = ("text-embedding-3", "llama-3.3-70b")) -> Talk:
     async def talk(visit: Visit) -> None:
-        if not visit.path.startswith("/v1/"):
+        if visit.path not in ("/v1/models", "/v1/chat/completions"):
             await missing(visit)
         elif key and visit.headers.get("authorization") != f"Bearer {key}":
             await as_json(visit, {"error": {"message": "no key", "type": "invalid_request_error"}}, 401)
@@ -137,6 +137,32 @@ def test_a_key_given_by_reference_is_sent_and_stays_a_reference(monkeypatch: pyt
     assert found.target.stream.headers == {"Authorization": "Bearer ${SHOP_KEY}"}
     assert "Tried: it answered 200" in text
     assert "sk-1234567" not in text
+
+
+def test_counters_that_one_question_moves_are_listed() -> None:
+    counts = {"asked": 0, "scrapes": 0}
+
+    async def metrics(visit: Visit) -> None:
+        counts["scrapes"] += 1
+        page = (
+            "# TYPE http_requests_total counter\n"
+            f'http_requests_total{{path="/metrics"}} {counts["scrapes"]}\n'
+            f'http_requests_total{{path="/ask"}} {counts["asked"]}\n'
+            f"# TYPE llm_calls_total counter\nllm_calls_total {3 * counts['asked']}\n"
+            f"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {counts['asked']}\n"
+        )
+        await visit.reply(page, Content_Type="text/plain; version=0.0.4")
+
+    async def ask(visit: Visit) -> None:
+        counts["asked"] += 1
+        await as_json(visit, {"answer": ANSWER})
+
+    with served(serving({"GET /metrics": metrics, "POST /ask": ask})) as server:
+        _, text = found_at(server.url)
+    assert '# http_requests_total{path="/ask"} +1' in text
+    assert "# llm_calls_total +3" in text
+    assert "process_cpu" not in text
+    assert 'path="/metrics"} +' not in text
 
 
 def test_a_secret_as_it_stands_is_refused() -> None:
