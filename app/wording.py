@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from app.records import LoadResult, RunState, Scorecard, ScoredFinding, Verdict
+from app.records import ClaimState, LoadResult, RunState, Scorecard, ScoredFinding, Verdict
 from checks.findings import Limit, Outcome
 from checks.wording import MINUS, NBSP, plural, show
 
@@ -223,6 +223,14 @@ def limit_text(limit: Limit | None, unit: str | None) -> str:
     if limit is None or unit is None:
         return ABSENT
     return f"{'≥' if limit.better == 'higher' else '≤'}{NBSP}{show(limit.pass_at, unit)}"
+
+
+def claim_texts(claim: ClaimState) -> tuple[str, str]:
+    """Claimed and measured. A claimed score stands as it was written: nobody claims a tenth of a point."""
+    plain = claim.unit in ("", "points")
+    claimed = f"{claim.claimed:g}" if plain else show(claim.claimed, claim.unit)
+    measured = ABSENT if claim.measured is None else show(claim.measured, claim.unit or "count")
+    return f"at most {claimed}" if claim.better == "lower" else claimed, measured
 
 
 def verdict_sentence(card: Scorecard) -> str:

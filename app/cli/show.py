@@ -29,6 +29,7 @@ from app.wording import (
     VERDICT_TONES,
     Tone,
     category_title,
+    claim_texts,
     duration,
     family_title,
     limit_text,
@@ -282,13 +283,10 @@ def _claims(console: Console, claims: Sequence[ClaimState]) -> None:
     _heading(console, "Claimed beside measured")
     grid = _grid("left", "right", "right", "left")
     for claim in claims:
-        unit = claim.unit or "count"
-        measured = ABSENT if claim.measured is None else show(claim.measured, unit)
-        claimed = show(claim.claimed, unit) if claim.unit else f"{claim.claimed:g}"
         verdict = _sign(CLAIM_OUTCOMES[claim.verdict]).append(
             f" {CLAIM_WORDS[claim.verdict]}", style="not bold"
         )
-        grid.add_row(_text(claim.text, 80), claimed, measured, verdict)
+        grid.add_row(_text(claim.text, 80), *claim_texts(claim), verdict)
     console.print(grid)
 
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from app import wording
 from app.causes import causes, costs, lost, next_fixes
-from app.records import ClaimState, RunInfo, Scorecard, ScoredFinding, Snapshot
+from app.records import RunInfo, Scorecard, ScoredFinding, Snapshot
 from app.reports import drawing
 from app.wording import ABSENT, OUTCOME_WORDS
 from checks.findings import Outcome
@@ -125,17 +125,12 @@ def _lists(card: Scorecard) -> dict[str, Any]:
         "more": [] if blocking else everything[SHOWN:],
         "plan": plan,
         "steps": plan.fixes[:SHOWN],
-        "claims": [(claim, *_claim(claim)) for claim in card.claims],
+        "claims": [
+            (claim, *wording.claim_texts(claim), wording.CLAIM_OUTCOMES[claim.verdict])
+            for claim in card.claims
+        ],
         "evidence": _evidence(card.findings),
     }
-
-
-def _claim(claim: ClaimState) -> tuple[str, str, Outcome]:
-    """Claimed and measured in words, and the outcome whose icon stands beside the verdict."""
-    unit = claim.unit or "count"
-    measured = ABSENT if claim.measured is None else show(claim.measured, unit)
-    claimed = show(claim.claimed, unit) if claim.unit else f"{claim.claimed:g}"
-    return claimed, measured, wording.CLAIM_OUTCOMES[claim.verdict]
 
 
 def _evidence(findings: Sequence[ScoredFinding]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from app.wording import (
     STATE_WORDS,
     VERDICT_ICONS,
     category_title,
+    claim_texts,
     duration,
     interval_text,
     limit_text,
@@ -229,11 +230,8 @@ def _claims(claims: Sequence[ClaimState]) -> str:
         return ""
     rows = []
     for claim in claims:
-        unit = claim.unit or "count"
-        measured = ABSENT if claim.measured is None else show(claim.measured, unit)
         verdict = f"{OUTCOME_ICONS[CLAIM_OUTCOMES[claim.verdict]]} {CLAIM_WORDS[claim.verdict]}"
-        claimed = show(claim.claimed, claim.unit) if claim.unit else f"{claim.claimed:g}"
-        rows.append([escape(claim.text, 120), claimed, measured, verdict])
+        rows.append([escape(claim.text, 120), *claim_texts(claim), verdict])
     return "### Claimed beside measured\n\n" + _table(
         ["Claim", "Claimed", "Measured", "Verdict"], "lrrl", rows
     )

@@ -15,7 +15,7 @@ from app.records import CategoryScore, ClaimState, RunInfo, RunState, Scorecard,
 from app.views import changes, frame, marks, mending, source
 from app.views.source import Scope
 from app.wording import ABSENT, category_title, score_text, signed
-from checks.wording import NBSP, plural, show
+from checks.wording import NBSP, plural
 
 MOST_ROWS = 5
 MOST_FIXES = 5
@@ -351,27 +351,17 @@ def _claims(claims: Sequence[ClaimState]) -> str:
     for claim in claims:
         outcome = wording.CLAIM_OUTCOMES[claim.verdict]
         tone, shape = wording.OUTCOME_TONES[outcome], marks.OUTCOME_ICONS[outcome]
+        claimed, measured = wording.claim_texts(claim)
         rows.append(
             [
                 marks.text(claim.text),
-                _claimed(claim),
-                f"<b>{_figure(claim.measured, claim.unit)}</b>",
+                marks.text(claimed),
+                f"<b>{marks.text(measured)}</b>",
                 marks.badge(wording.CLAIM_WORDS[claim.verdict], shape, tone),
             ]
         )
     columns = [("Claim", ""), ("Claimed", "n"), ("Measured", "n"), ("Verdict", "n")]
     return marks.table(columns, rows, label="Claims beside what was measured")
-
-
-def _figure(value: float | None, unit: str) -> str:
-    if value is None:
-        return ABSENT
-    return marks.text(show(value, unit)) if unit else f"{value:g}"
-
-
-def _claimed(claim: ClaimState) -> str:
-    """A claimed score stands as it was written down: nobody claims a tenth of a point."""
-    return f"{claim.claimed:g}" if claim.unit == "points" else _figure(claim.claimed, claim.unit)
 
 
 if __name__ == "__main__":
