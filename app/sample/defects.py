@@ -415,7 +415,7 @@ _ALL = (
         "stream_no_content_type",
         "The stream calls itself plain text",
         "The events are right, and the reply says text/plain, so browsers open no event source on it.",
-        (STREAM_PROTOCOL,),
+        (API_CONTRACT, STREAM_PROTOCOL),
         "endpoint_health",
     ),
     Defect(
