@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 from checks.contract import Reply
@@ -71,11 +72,10 @@ def body_kind(reply: Reply) -> Body:
 
 def words_of(reply: Reply) -> list[tuple[str, str]]:
     """Place (dotted path, "" for the whole body) and word of each state in the reply; bounded."""
-    kind = body_kind(reply)
-    if kind == "text":
-        return [("", _clean(reply.text))]
-    found = _walk(reply.document()) if kind == "json" else iter(())
-    return [word for word, _ in zip(found, range(MAX_WORDS), strict=False)]
+    document = reply.document()
+    if document is None:
+        return [("", _clean(reply.text))] if body_kind(reply) == "text" else []
+    return list(islice(_walk(document), MAX_WORDS))
 
 
 def _walk(document: object) -> Iterator[tuple[str, str]]:
@@ -86,10 +86,11 @@ def _walk(document: object) -> Iterator[tuple[str, str]]:
         key = place.rpartition(".")[2].lower()
         if isinstance(node, dict):
             queue += [
-                (f"{place}.{name}".lstrip(".")[-MAX_CHARS:], key, value) for name, value in node.items()
+                (f"{place}.{name}".lstrip(".")[-MAX_CHARS:], key, value)
+                for name, value in islice(node.items(), MAX_NODES)
             ]
         elif isinstance(node, list):
-            queue += [(place, holder, value) for value in node]
+            queue += [(place, holder, value) for value in node[:MAX_NODES]]
         elif isinstance(node, str) and key in ERROR_KEYS:
             if node.strip().lower() not in NO_ERROR:
                 yield _clean(place), _clean(f"error: {node}")
