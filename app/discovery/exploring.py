@@ -253,8 +253,8 @@ class _Explorer:
 
     async def _business(self, operations: list[Operation], nowhere: str) -> None:
         askable = candidates.asking(operations)
-        whole = [item for item in askable if not item.streams]
-        streams = [item for item in askable if item.streams]
+        whole = [item for item in askable if not item.streams or candidates.may_stream(item)]
+        streams = [item for item in askable if item not in whole]
         await self._ask_listed(whole[:MAX_TRIED])
         if not operations:  # a document that lists no question says that there is none
             await self._ask_usual(nowhere)

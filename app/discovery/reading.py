@@ -45,7 +45,7 @@ def same(one: Reply, other: Reply) -> bool:
 
 def leaves(document: object) -> list[tuple[str, object]]:
     """Dotted paths and values of a reply, as far as ``at_path`` can follow them."""
-    found = []
+    found: list[tuple[str, object]] = []
     for path, value in _leaves(document):
         if len(found) == MAX_LEAVES:
             break

@@ -132,7 +132,7 @@ async def models(_: Key) -> dict[str, object]:
     return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "house"}]}
 
 
-@app.post("/v1/chat/completions", responses=REFUSALS)
+@app.post("/v1/chat/completions", responses={**REFUSALS, 200: {"content": {"text/event-stream": {}}}})
 async def completions(asked: Completion, _: Key, request: Request) -> Response:
     backend: Backend = request.app.state.backend
     if not all(message.content.isprintable() for message in asked.messages):

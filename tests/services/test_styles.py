@@ -103,6 +103,7 @@ def measured(service: Service, check: LoadedCheck, folder: Path) -> Finding | In
         return failure
 
 
+@pytest.mark.matrix  # mostly waiting
 @pytest.mark.parametrize("check", sorted(CHECKS))
 @pytest.mark.parametrize("name", NAMES)
 def test_every_finding_is_as_expected(
