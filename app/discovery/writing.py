@@ -29,6 +29,17 @@ MISSING = """\
 # [cost]
 # price_per_call_usd = 0.01
 # questions_per_day = 1000
+# budget_per_month_usd = 100
+
+# [prompts.context]                       # what a user tells, and only their own answers may know
+# tell = "My order has the number {secret}."
+# ask = "Which number does my order have?"
+
+# [auth]                                  # whole values of the Authorization header, or of header = "..."
+# valid = "Bearer ${SHOP_TOKEN}"
+# other = "Bearer ${SHOP_OTHER_TOKEN}"    # of another user
+# expired = "Bearer ${SHOP_OLD_TOKEN}"
+# protected = [{ method = "GET", path = "/api/orders" }]
 
 # [health.requests]                       # the service's own count of business requests
 # metric = "http_requests_total"
@@ -37,13 +48,15 @@ MISSING = """\
 # [objectives]                            # your own limits win over the rubric's
 # mean_latency_ms = 1500
 # peak_per_s = 10                         # arrivals a second of a busy moment
+# body_bytes = 1_000_000                  # longer bodies are refused
+# rate_limit = { per_s = 5, burst = 20 }  # of one user
 
 # [levers.cache]                          # how to cut the cache; needs allow_faults = true at the top too
 # kind = "command"
 # break = ["systemctl", "stop", "redis"]
 # restore = ["systemctl", "start", "redis"]
 
-# Further tables: [auth], [transaction], [[claims]], [[waivers]].
+# Further tables: [transaction], [[prompts.near_duplicates]], [[claims]], [[waivers]].
 """
 
 
@@ -55,6 +68,8 @@ def as_toml(discovery: Discovery) -> str:
         *(f"# {remark(text)}" for text in discovery.aside),
         "",
         f"url = {value(target.url)}",
+        "# public = true                          # if no route needs a credential",
+        "# allow_faults = true                    # if this service may be broken on purpose",
     ]
     document = target.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     for name in TABLES:
