@@ -24,8 +24,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-THINKING_S = 0.06
-TOKEN_GAP_S = 0.005
+THINKING_S = 0.12
+TOKEN_GAP_S = 0.01
 MAX_BODY_BYTES = 16_384
 NAME_OF_BUILD = "answers-2024.11"
 

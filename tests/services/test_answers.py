@@ -52,12 +52,12 @@ ASSESSED = [
 ]
 
 
-def toolbox_for(service: Service, folder: Path, seed: int = 20_251_123) -> Toolbox:
+def toolbox_for(service: Service, folder: Path) -> Toolbox:
     return Toolbox(
         service.target,
         BRIEF,
         policy=Policy(),
-        seed=seed,
+        seed=Random().getrandbits(48),  # no question twice
         hooks=Hooks(lambda _: None, lambda _: None, lambda _: None, lambda *_: None),
         ledger=Ledger(folder / "levers"),
         samples_folder=None,
@@ -67,7 +67,7 @@ def toolbox_for(service: Service, folder: Path, seed: int = 20_251_123) -> Toolb
 
 def measured(service: Service, check_id: str, folder: Path) -> Finding:
     check = all_checks()[check_id]
-    toolbox = toolbox_for(service, folder, seed=Random().getrandbits(48))  # no question twice
+    toolbox = toolbox_for(service, folder)
     assert toolbox.refusal(check) is None
 
     async def gathered() -> object:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path
-from random import Random
 
 import pytest
 import uvloop
@@ -88,7 +87,7 @@ def measured(service: Service, check: LoadedCheck, folder: Path) -> Finding | In
 
     Each has questions of its own, as within a run: one that an earlier check asked would be in the cache.
     """
-    toolbox = toolbox_for(service, folder, Random().getrandbits(48))
+    toolbox = toolbox_for(service, folder)
     if refusal := toolbox.refusal(check):
         return refusal
 
