@@ -19,10 +19,12 @@ METRICS = ("/metrics", "/actuator/prometheus", "/internal/metrics", "/prometheus
 ASK_ROUTES = (
     *("/api/chat", "/chat", "/ask", "/api/ask", "/query", "/api/query", "/v1/ask", "/v1/chat", "/v1/query"),
     *("/api/v1/chat", "/api/v1/ask", "/api/v1/query", "/answer", "/answers", "/v1/answers", "/v2/answers"),
+    *("/v1/answer", "/api/answer", "/api/answers"),
     *("/question", "/questions", "/generate", "/api/generate", "/complete", "/api/message", "/search"),
 )
 STREAM_ENDINGS = ("/stream", "/live", "/sse", "/events")
 STREAM_ROUTES = ("/api/v1/chat/stream", "/api/chat/stream", "/chat/stream", "/ask/stream", "/stream")
+USUAL_QUERIES = ("q", "question", "query", "prompt", "message", "text")
 USUAL_FIELDS = ("message", "prompt", "question", "input", "query", "messages", "text", "q")
 OPENAI_ROUTE = "/v1/chat/completions"
 OPENAI_ENDING = "/chat/completions"

@@ -361,6 +361,8 @@ class _Explorer:
         for _ in range(MAX_BODIES):
             table = _usual_table(place, name, others, as_form=as_form)
             asked = await self._asked(table)
+            if asked is not None and asked[0].status == 405 and "GET" in asked[0].headers.get("allow", ""):
+                return await self._usual_query(place)
             if asked is None or asked[0].status is None or asked[0].status in NOT_THERE:
                 return False
             if self._accept(table, asked, "A usual route with a usual body"):
@@ -377,6 +379,15 @@ class _Explorer:
                 continue
             name = likely[0] if likely else untried[0]
             untried.remove(name)
+        return False
+
+    async def _usual_query(self, place: str) -> bool:
+        """Try usual names of a question in the query of a place that is only read."""
+        for name in candidates.USUAL_QUERIES:
+            table = {"method": "GET", "path": f"{place}?{name}={{prompt}}"}
+            asked = await self._asked(table)
+            if asked and self._accept(table, asked, "A usual route with a usual query"):
+                return True
         return False
 
     async def _stream_of(self, tables: list[dict[str, Any]], *, listed: bool) -> None:

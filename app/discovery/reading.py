@@ -14,6 +14,7 @@ from checks.contract import Reply, StreamReply, at_path
 ANSWERS = re.compile(r"answer|reply|response|text|content|message|output|result", re.IGNORECASE)
 TOKENS = re.compile(r"text|content|token|delta|answer|chunk", re.IGNORECASE)
 CACHED = re.compile(r"from_?cache|cache_?hit|cached|^cache$|cache_?status", re.IGNORECASE)
+CACHE_HEADERS = re.compile(r"cache|^age$")
 HITS = re.compile(r"\bhit\b", re.IGNORECASE)
 NOT_MARKERS = frozenset({"cache-control", "access-control-max-age"})
 NAMED = re.compile(r"""["'`]([A-Za-z_][A-Za-z0-9_]{0,30})["'`]""")  # how errors name a field
@@ -99,11 +100,15 @@ def cache_marker(
 
 def _header_marker(first: Mapping[str, str], again: Mapping[str, str]) -> tuple[dict[str, Any], bool] | None:
     for name, value in again.items():
-        if name in NOT_MARKERS or "cache" not in name or not re.fullmatch(r"[a-z0-9-]{1,60}", name):
+        if (
+            name in NOT_MARKERS
+            or not CACHE_HEADERS.search(name)
+            or not re.fullmatch(r"[a-z0-9-]{1,60}", name)
+        ):
             continue
         if name not in first:
             return {"header": name, "present": True}, True
-        if first[name] != value or HITS.search(value):
+        if name != "age" and (first[name] != value or HITS.search(value)):
             return {"header": name, "equals": own_text(value)}, first[name] != value
     for name, value in first.items():
         if "cache" in name and name not in NOT_MARKERS and "miss" in value.lower():

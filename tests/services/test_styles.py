@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from app import discovery, targets
 from checks import LoadedCheck, all_checks
-from checks.contract import Finding, InstrumentFailure
+from checks.contract import Finding, InstrumentFailure, Target
 from tests.checks import scripted
 from tests.instruments.redis_servers import programs, redis_server
 from tests.services.running import HERE, Service, start
@@ -119,6 +121,48 @@ def test_every_finding_is_as_expected(
     for variable, secret in service(name).environment.items():
         if "KEY" in variable:
             assert secret not in repr(found)
+
+
+def discovered(service: Service, **headers: str) -> Target:
+    found = discovery.explore(service.target.url, headers, lambda _: None)
+    text = discovery.as_toml(found)
+    return targets.validated(tomllib.loads(text), source="found.toml", key=service.target.key)
+
+
+def test_discovery_finds_what_the_gateways_target_file_says(
+    service: Callable[[str], Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = service("gateway")
+    monkeypatch.setenv("GATEWAY_KEY", gateway.environment["GATEWAY_KEY"])
+    found, declared = discovered(gateway, Authorization="Bearer ${GATEWAY_KEY}"), gateway.target
+    assert found.ask is not None
+    assert declared.ask is not None
+    assert declared.stream is not None
+    assert (found.ask.path, found.ask.body, found.ask.headers, found.ask.answer) == (
+        *(declared.ask.path, declared.ask.body, declared.ask.headers),
+        declared.ask.answer,
+    )
+    assert found.stream is not None
+    assert (found.stream.body, found.stream.token) == (declared.stream.body, declared.stream.token)
+    places = declared.health.liveness, declared.health.readiness, declared.health.metrics
+    assert (found.health.liveness, found.health.readiness, found.health.metrics) == places
+
+
+def test_discovery_finds_a_question_in_the_query_of_a_route_that_is_only_read(
+    service: Callable[[str], Service],
+) -> None:
+    found = discovered(service("recipes"))
+    assert found.ask is not None
+    assert (found.ask.method, found.ask.path, found.ask.answer) == ("GET", "/v1/answer?q={prompt}", None)
+    assert found.health.readiness == "/ready"
+
+
+@pytest.mark.parametrize("name", ["helpdesk", "concierge"])
+def test_discovery_says_what_it_could_not_find(service: Callable[[str], Service], name: str) -> None:
+    found = discovery.explore(service(name).target.url, {}, lambda _: None)
+    assert found.target.ask is None
+    assert "No business request was found. Add `[ask]`." in found.aside
+    assert found.target.health.liveness == service(name).target.health.liveness
 
 
 def test_nothing_is_expected_of_a_check_that_is_not_there() -> None:
