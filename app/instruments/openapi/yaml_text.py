@@ -56,7 +56,7 @@ class _Reading:
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 _, self._key = self._open.pop()
             elif isinstance(event, yaml.AliasEvent):
-                self._put(self._anchors.get(event.anchor))
+                self._put(self._anchors.get(event.anchor or ""))
             elif isinstance(event, yaml.DocumentEndEvent):
                 break
         return self._root
