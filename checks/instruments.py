@@ -326,8 +326,12 @@ class Prompts(Protocol):
     def repeats(self, distinct: int) -> list[str]:
         """``distinct`` questions of the declared repeat mix, made new for this run by added words."""
 
+
+class PromptSource(Prompts, Protocol):
+    """The questions of a run, and what makes a declared question new in it."""
+
     def aside(self) -> str:
-        """A sentence that is new in this run, which makes a question new that it is added to."""
+        """A sentence that no question of this run had so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,7 +611,7 @@ class Instruments(Protocol):
 
     profile: Profile
     random: Random
-    prompts: Prompts
+    prompts: PromptSource
     http: Http
     credentials: Credentials
     sse: Sse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from time import perf_counter
 
@@ -12,6 +13,7 @@ from app.instruments.load.http1.examples import Examples
 from app.instruments.load.http1.replies import AnswerReader, StreamReader
 from app.instruments.load.http1.requests import RequestWriter
 from app.instruments.load.samples import Cached
+from app.instruments.wire import ended_by
 from checks.contract import Burst, Failure, InstrumentFailure, Target
 from checks.load import Route
 from checks.target import Stream
@@ -23,21 +25,25 @@ TICK_S = 0.1  # how often deadlines are looked at
 class RequestBursts:
     """Asks by the load driver's connections, whose requests cost little enough to be sent within a ms or two.
 
-    ``resolve`` fills ``${ENV_NAME}`` references; ``most`` is how many may be asked at once.
+    ``resolve`` fills ``${ENV_NAME}`` references; ``most`` is how many may be asked at once. What would last
+    beyond ``until`` (``time.monotonic``) is given up.
     """
 
-    def __init__(self, target: Target, resolve: Callable[[str], str], most: int) -> None:
+    def __init__(
+        self, target: Target, resolve: Callable[[str], str], most: int, until: float = math.inf
+    ) -> None:
         self._target = target
         self._resolve = resolve
         self._most = most
+        self._until = until
 
     async def at_once(
         self, prompt: str, count: int, *, route: Route = "ask", timeout_s: float = 30.0
     ) -> Burst:
         """Ask ``prompt`` ``count`` times at once, by one user, each in a session of its own.
 
-        Raises InstrumentFailure for a route that is not declared, more than may be asked at once, and where
-        this machine is at its own limit.
+        Raises InstrumentFailure for a route that is not declared, more than may be asked at once, answers
+        that do not come ``until``, and where this machine is at its own limit.
         """
         call = self._target.stream if route == "stream" else self._target.ask
         if call is None:
@@ -51,12 +57,13 @@ class RequestBursts:
             _Ask(StreamReader(call) if isinstance(call, Stream) else AnswerReader(call)) for _ in range(count)
         ]
         try:
-            await asyncio.gather(*(ask.connect(endpoint, timeout_s) for ask in asks))
-            started = perf_counter()
-            for ask in asks:
-                ask.send(writer.fill(template, user), timeout_s)
-            sent_ms = (perf_counter() - started) * 1000
-            await _ended(asks)
+            async with ended_by(self._until):
+                await asyncio.gather(*(ask.connect(endpoint, timeout_s) for ask in asks))
+                started = perf_counter()
+                for ask in asks:
+                    ask.send(writer.fill(template, user), timeout_s)
+                sent_ms = (perf_counter() - started) * 1000
+                await _ended(asks)
         finally:
             for ask in asks:
                 ask.close()

@@ -247,7 +247,7 @@ class Toolbox:
             "credentials": lambda: DeclaredCredentials(target.auth, self._references),
             "sse": lambda: _sse(target, wire),
             "questions": lambda: self._questions(wire, random),
-            "bursts": self._bursts,
+            "bursts": lambda: self._bursts(wire.until),
             "load": lambda: self._load(random),
             "redis": lambda: RedisReader(target.redis, self._references),
             "upstream": lambda: UpstreamMeter(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
@@ -269,7 +269,7 @@ class Toolbox:
             self._target, HttpProbe(wire), _sse(self._target, wire), self._prompts, random
         )
 
-    def _bursts(self) -> RequestBursts:
+    def _bursts(self, until: float) -> RequestBursts:
         names = declared_origins(self._target)[self._origin]
         return RequestBursts(
             self._target, lambda text: self._references.resolve(text, names), self._policy.max_users

@@ -84,7 +84,7 @@ class Wire:
         until: float = math.inf,
     ) -> None:
         self._base = base
-        self._until = until
+        self.until = until
         self._origins = dict(origins)
         self.references = references
         self._may_change = may_change
@@ -114,7 +114,7 @@ class Wire:
         outgoing = self.prepared(request)
         async with AsyncExitStack() as stack:
             try:
-                async with _ended_by(self._until):
+                async with ended_by(self.until):
                     transport = self._kept() if not fresh_connection else _transport()
                     if fresh_connection:
                         stack.push_async_callback(transport.aclose)
@@ -181,7 +181,7 @@ _FAULTS = (httpx.HTTPError, httpx.InvalidURL, zlib.error, OSError, UnicodeError)
 
 
 @asynccontextmanager
-async def _ended_by(until: float) -> AsyncIterator[None]:
+async def ended_by(until: float) -> AsyncIterator[None]:
     """Raises InstrumentFailure where the block would outlast ``until``."""
     left_s = until - monotonic()
     if left_s <= 0:

@@ -105,7 +105,10 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         for prompt in instruments.prompts.fresh(SINGLES):
             await instruments.questions.ask(prompt, route=route)
         single[route] = await meter.settled(SETTLE_S, SETTLED_WITHIN_S) / SINGLES
-        rushes += [await _rush(instruments, meter, route) for _ in range(BURSTS)]
+        for _ in range(BURSTS):
+            rushes.append(await _rush(instruments, meter, route))
+            if len(rushes[-1].burst.good_ms) < TOGETHER:
+                break  # more of it will not tell more
     problem = next((rush.burst.problem for rush in rushes if rush.burst.problem), "" if routes else NO_ROUTE)
     reproduce = _reproduce(target, instruments, routes[0]) if routes else ""
     return Evidence(tuple(rushes), single, idle_calls, meter.problem, problem, reproduce)

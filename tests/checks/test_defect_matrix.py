@@ -63,9 +63,7 @@ def groups() -> list[tuple[str, ...]]:
     alone = [
         name
         for name, defect in DEFECTS.items()
-        if len(noticed(name)) > 1
-        or defect.group == LOAD
-        or name in BY_ITSELF
+        if len(noticed(name)) > 1 or defect.group == LOAD or name in BY_ITSELF
     ]
     for name in (name for name in DEFECTS if name not in alone):
         free = (row for row in rows if len(row) < AT_ONCE and not noticed(name) & noticed(*row))

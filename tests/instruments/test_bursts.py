@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 
 import pytest
 
@@ -22,9 +23,11 @@ STREAM = {"path": "/stream", "body": {"q": "{prompt}"}, "end_event": "done"}
 GOOD = '{"answer": "yes"}'
 
 
-async def burst_at(port: int, count: int = 20, *, route="ask", timeout_s=5.0, resolve=str, **target) -> Burst:
+async def burst_at(
+    port: int, count: int = 20, *, route="ask", timeout_s=5.0, resolve=str, until=inf, **target
+) -> Burst:
     document = {"url": f"http://127.0.0.1:{port}", "ask": ASK, "stream": STREAM} | target
-    bursts = RequestBursts(Target.model_validate(document), resolve, most=50)
+    bursts = RequestBursts(Target.model_validate(document), resolve, 50, until)
     return await bursts.at_once("Why?", count, route=route, timeout_s=timeout_s)
 
 
@@ -88,6 +91,14 @@ async def test_who_is_never_answered_is_given_up_in_time():
     assert perf_counter() - started < 3
     assert len(burst.good_ms) == 10
     assert "in time" in burst.problem
+
+
+async def test_a_check_that_runs_out_of_time_is_told_so_instead_of_waiting():
+    async with scripted(lambda visit: asyncio.sleep(60)) as server:
+        started = perf_counter()
+        with pytest.raises(InstrumentFailure):
+            await burst_at(server.port, timeout_s=30, until=monotonic() + 0.3)
+    assert perf_counter() - started < 3
 
 
 @pytest.mark.parametrize("how", ["reset", "nonsense", "huge"])
