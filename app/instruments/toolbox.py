@@ -271,9 +271,8 @@ class Toolbox:
 
     def _bursts(self, until: float) -> RequestBursts:
         names = declared_origins(self._target)[self._origin]
-        return RequestBursts(
-            self._target, lambda text: self._references.resolve(text, names), self._policy.max_users
-        )
+        resolve = partial(self._references.resolve, names=names)
+        return RequestBursts(self._target, resolve, self._policy.max_users, until)
 
     def _load(self, random: Random) -> WatchedLoad:
         samples_file = self._samples_file if self._samples_folder else None
