@@ -109,7 +109,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     route = f"{request.method} {request.url}"
     first = await patiently(functools.partial(instruments.http.send, request, timeout_s=TIMEOUT_S))
     if not good(first):
-        return Evidence(limit.per_s, limit.burst, limit.per, route, first.status)
+        status = None if first.failure else first.status
+        return Evidence(limit.per_s, limit.burst, limit.per, route, status)
     burst = Overrun(instruments, limit, who, word)
     await burst.run()
     waited_s, back = await _back(instruments, burst) if burst.statuses["429"] else (0.0, None)
@@ -166,6 +167,8 @@ def seconds_of(text: str) -> float | None:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Whether there is a limit, whether it holds, and then how it treats the one and the others."""
+    if evidence.first == 429:
+        return Finding.not_assessed(f"{evidence.route} is rate limited (429) before any burst.")
     if evidence.first is None or not 200 <= evidence.first < 300:
         got = "no reply" if evidence.first is None else f"status {evidence.first}"
         return Finding.not_assessed(

@@ -168,13 +168,25 @@ def test_a_target_without_a_request_to_send_is_told_what_to_add():
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply("/list", 404), Reply("/list", failure=Failure(FailureKind.TIMEOUT, "slow"))]
+    "reply",
+    [
+        Reply("/list", 404),
+        Reply("/list", failure=Failure(FailureKind.TIMEOUT, "slow")),
+        Reply("/list", 200, failure=Failure(FailureKind.RESET, "amid its body")),
+    ],
 )
 def test_a_route_that_does_not_answer_shows_no_limit(reply):
     http = ScriptedHttp({("GET", "/list"): reply})
     finding = measured(http)
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert finding.missing == "objectives.rate_limit.path"
+
+
+def test_who_is_limited_beforehand_is_not_judged(monkeypatch):
+    monkeypatch.setattr("checks.endpoint_health._pacing.WAITS_S", (0.0,))
+    finding = measured(Limiter(allows=0))
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "before any burst" in finding.reason
 
 
 def test_a_route_that_breaks_during_the_burst_is_not_judged_and_left_alone():
