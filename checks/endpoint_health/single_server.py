@@ -23,6 +23,7 @@ How to fix it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 
 from checks.contract import (
     Check,
@@ -57,6 +58,7 @@ CHECK = Check(
 )
 CONNECTIONS = 50
 GIVE_UP = 5  # connections without a single reply
+PATIENCE_S = 20.0  # what a slow service has answered until then must do
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,11 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     replies: list[Reply] = []
     skews: list[float] = []
     problem = ""
+    until = monotonic() + PATIENCE_S
     for number in range(CONNECTIONS):
+        if monotonic() > until:
+            problem = problem or "the others would take too long"
+            break
         reply = await instruments.http.send(request, timeout_s=5.0, fresh_connection=True)
         if reply.failure is None and reply.status != 429 and (reply.status or 0) < 500:
             replies.append(reply)

@@ -140,6 +140,13 @@ def test_too_few_replies_say_nothing(answered, outcome):
         assert "connection refused" in finding.reason
 
 
+def test_a_slow_service_is_not_asked_until_the_check_runs_out_of_time(monkeypatch):
+    monkeypatch.setattr(single_server, "PATIENCE_S", -1.0)
+    finding = measured(reply())
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "would take too long" in finding.reason
+
+
 def test_a_service_that_is_down_is_not_asked_fifty_times():
     http = ScriptedHttp({HEALTH: Reply("", None, failure=Failure(FailureKind.TIMEOUT, "no reply"))})
     gather(single_server, a_target(), ScriptedInstruments(http=http, processes=ScriptedProcesses({})))
