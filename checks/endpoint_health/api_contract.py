@@ -72,6 +72,7 @@ MAX_BODY_BYTES = 16 << 20  # of all replies; what comes after is compared withou
 MAX_LINE_CHARS = 3_000
 MAX_KEPT = 30  # deviations with their curl line
 MAX_LABEL_CHARS = 100
+MAX_TAIL_CHARS = 160  # of what is wrong with a document: validators quote the wrong part first
 ABSENT = "openapi.document"  # what the instrument names where there is no document
 
 
@@ -259,14 +260,9 @@ def _undocumented(target: Target, operations: Sequence[Operation]) -> str:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Whether there is a document, then how many replies are as it says, then what it leaves out."""
-    if evidence.absent:
-        return Finding.failed(
-            evidence.absent,
-            fix="Publish an OpenAPI document, which most frameworks make from the code. One that stands "
-            "elsewhere is declared as `[openapi] document`.",
-        )
-    if not evidence.compared:
-        return Finding.not_assessed(_nothing_compared(evidence))
+    unsaid = _unsaid(evidence)
+    if unsaid:
+        return unsaid
     conforming = evidence.compared - evidence.deviating_count
     limit = Limit.at_least(thresholds.pass_conforming_ratio, thresholds.warn_conforming_ratio, high=1.0)
     finding = Finding.by_limit(
@@ -291,6 +287,18 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         fix = "Mend the document, so that it describes what callers use."
         return finding.but(outcome=Outcome.WARN, share=min(0.5, finding.share), reason=doubt, fix=fix)
     return finding
+
+
+def _unsaid(evidence: Evidence) -> Finding | None:
+    """The finding where nothing could be compared: for want of a document, or of replies."""
+    absent = evidence.absent or ("" if evidence.operations else "The OpenAPI document declares no operation.")
+    if absent:
+        return Finding.failed(
+            absent,
+            fix="Publish an OpenAPI document, which most frameworks make from the code. One that stands "
+            "elsewhere is declared as `[openapi] document`.",
+        )
+    return None if evidence.compared else Finding.not_assessed(_nothing_compared(evidence))
 
 
 def _nothing_compared(evidence: Evidence) -> str:
@@ -334,7 +342,12 @@ def _fix(evidence: Evidence) -> str:
 
 def _doubt(evidence: Evidence) -> str:
     if evidence.unsound:
-        return f"The OpenAPI document is not sound: {evidence.unsound}."
+        what = (
+            evidence.unsound
+            if len(evidence.unsound) <= MAX_TAIL_CHARS
+            else f"…{evidence.unsound[-MAX_TAIL_CHARS:]}"
+        )
+        return f"The OpenAPI document is not sound: {what.rstrip('.')}."
     if evidence.undocumented:
         return f"{evidence.undocumented}, the business route, is not in the service's OpenAPI document."
     return ""

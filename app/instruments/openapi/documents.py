@@ -170,7 +170,7 @@ class OpenApiDocuments:
         headers = declared.headers if declared else {}
         timeout_s = DOCUMENT_TIMEOUT_S if declared and place == declared.document else REQUEST_TIMEOUT_S
         reply = await self._http.send(Request("GET", url, headers), timeout_s=min(timeout_s, left_s))
-        self._seen[url] = reply.status or 0
+        self._seen[url] = 0 if reply.failure else reply.status or 0
         if reply.failure is not None and reply.failure.kind is FailureKind.REFUSED:
             raise InstrumentFailure(f"The service cannot be reached: {reply.failure.detail}.")
         await asyncio.sleep(0)  # parsing what came holds the loop up, so let a cancellation in between
@@ -208,6 +208,12 @@ class OpenApiDocuments:
             return InstrumentFailure(
                 f"{urlsplit(closed[0]).path} asks for a credential. Add it as `[openapi] headers`.",
                 missing="openapi.headers",
+            )
+        silent = [url for url, status in self._seen.items() if status in (0, 429) or status >= 500]
+        if silent:  # what is not found so proves nothing
+            return InstrumentFailure(
+                f"No OpenAPI document was found, but {urlsplit(silent[0]).path} and {len(silent) - 1} other "
+                "places gave no reply of their own (none in time, a redirect elsewhere, 429, a server error)."
             )
         if declared:
             status = self._seen.get(self._target.absolute(declared)) or "no reply"

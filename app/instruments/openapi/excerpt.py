@@ -16,7 +16,10 @@ from app.instruments.openapi.schemas import Builder, as_dict, as_list
 MAX_NODES = 30_000  # Schemathesis takes about 2 s for so many
 MAX_DEPTH = 80
 WHOLE = ("openapi", "swagger", "consumes", "produces")
-OF_OPERATION = ("parameters", "requestBody", "responses", "consumes", "produces")
+OF_OPERATION = ("parameters", "requestBody", "consumes", "produces")
+BESIDE = ("headers", "schema")  # of a response, beside its content
+MAX_STATUSES = 60
+MAX_KINDS = 20  # content types of a reply
 # Each may name a place to load from, or change what references are relative to.
 LEADING = (
     "$id",
@@ -50,12 +53,24 @@ class _Cutter:
         """One operation, with the parameters that its path declares."""
         item = self._builder.resolved(as_dict(self._builder.document.get("paths")).get(path))
         operation = as_dict(item.get(method))
-        kept = {key: self._copied(operation[key], 0) for key in OF_OPERATION if key in operation}
-        kept.setdefault("responses", {"default": {"description": ""}})
+        kept = {"responses": self._responses(as_dict(operation.get("responses")))}
+        kept |= {key: self._copied(operation[key], 0) for key in OF_OPERATION if key in operation}
         entry = self._out["paths"].setdefault(path, {})
         entry[method] = kept
         if "parameters" in item and "parameters" not in entry:
             entry["parameters"] = self._copied(as_list(item["parameters"]), 0)
+
+    def _responses(self, responses: Mapping[str, Any]) -> dict[str, Any]:
+        """Statuses and content types are always kept, however large the schemas are; none means any."""
+        found: dict[str, Any] = {}
+        for status, given in list(responses.items())[:MAX_STATUSES]:
+            response = self._builder.resolved(given)
+            found[str(status)] = {"description": ""}
+            found[str(status)] |= {key: self._copied(response[key], 0) for key in BESIDE if key in response}
+            if isinstance(response.get("content"), dict):
+                kinds = list(response["content"].items())[:MAX_KINDS]
+                found[str(status)]["content"] = {str(kind): self._copied(media, 0) for kind, media in kinds}
+        return found or {"default": {"description": ""}}
 
     def finished(self) -> dict[str, Any]:
         """The document, with everything that it refers to."""

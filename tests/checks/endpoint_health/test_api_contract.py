@@ -243,6 +243,19 @@ def test_a_document_that_is_not_sound_is_a_warning():
     assert "not sound: 'nowhere'" in finding.reason
 
 
+def test_a_document_without_operations_fails():
+    evidence = api_contract.Evidence(seed=1)
+    finding = api_contract.judge(evidence, api_contract.Thresholds())
+    assert finding.outcome is Outcome.FAIL
+    assert "declares no operation" in finding.reason
+
+
+def test_what_is_wrong_with_a_document_is_told_shortly():
+    finding = measured(problem="x" * 300 + " is not of type 'object'")
+    assert len(finding.reason) < 250
+    assert finding.reason.endswith("is not of type 'object'.")
+
+
 def test_replies_that_cannot_be_compared_are_said_so_and_do_not_count():
     finding = measured(compare=lambda operation, reply: None if operation is READ else ())
     assert finding.outcome is Outcome.PASS
