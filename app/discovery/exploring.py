@@ -163,7 +163,7 @@ class _Explorer:
 
     def _health_why(self, kind: str, place: str, listed: set[str]) -> str:
         where = "OpenAPI lists it" if place in listed else "a usual place"
-        return f"Guess by its name ({where}): it answers 200" + (
+        return f"Guess by its name ({where}): it answers" + (
             " with Prometheus text." if kind == "metrics" else " and is no web page."
         )
 
@@ -176,7 +176,8 @@ class _Explorer:
             reply = await self._sender.get(place, self._headers)
             table |= {"headers": self._headers} if reply.status == 200 else {}
         redirected = urlsplit(reply.url).path != urlsplit(self._bare.absolute(place)).path
-        if reply.failure is not None or reply.status != 200 or redirected or reading.same(reply, nothing):
+        good = reply.failure is None and reply.status in (200, 204) and not redirected
+        if not good or reading.same(reply, nothing):
             return False
         return (
             reading.is_metrics(reply)
@@ -213,6 +214,9 @@ class _Explorer:
         reply = await self._sender.get(shop, self._headers)
         models = reading.model_names(reply.document()) if reply.status == 200 else []
         locked = reply.status in ASKED_FOR_KEY and nothing.status not in ASKED_FOR_KEY
+        if locked and not listed:  # a lock before all of /v1 says nothing of what is behind it
+            beside = await self._sender.get(f"{shop}-{secrets.token_hex(6)}", self._headers)
+            locked = beside.status not in ASKED_FOR_KEY
         if not (models or listed or locked):
             return False
         model = candidates.chatting(models)

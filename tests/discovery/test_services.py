@@ -129,6 +129,22 @@ def test_openais_api_behind_a_key_is_filled_in_and_says_how_to_have_it_tried() -
     assert "# Guess: /v1/models asks for a key. Set OPENAI_API_KEY" in text
 
 
+def test_a_lock_before_every_route_is_no_sign_of_openais_api() -> None:
+    async def talk(visit: Visit) -> None:
+        locked = visit.path.startswith("/v1/")
+        await as_json(visit, {"error": {"message": "no key"}}, 401 if locked else 404)
+
+    with served(talk) as server:
+        found, _ = found_at(server.url)
+    assert found.target.ask is None or "chat/completions" not in found.target.ask.path
+
+
+def test_health_may_have_no_body() -> None:
+    with served(serving({"GET /healthz": lambda visit: visit.reply(b"", 204)})) as server:
+        found, _ = found_at(server.url)
+    assert found.target.health.liveness == "/healthz"
+
+
 def test_a_key_given_by_reference_is_sent_and_stays_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_KEY", "sk-1234567")
     with served(openai(key="sk-1234567")) as server:
