@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from time import perf_counter
 
+from app.instruments.http import KEPT_BYTES
 from app.instruments.load.http1.connection import Connection
 from app.instruments.load.http1.endpoint import Endpoint, failure_of
 from app.instruments.load.http1.examples import Examples
@@ -14,7 +15,7 @@ from app.instruments.load.http1.replies import AnswerReader, StreamReader
 from app.instruments.load.http1.requests import RequestWriter
 from app.instruments.load.samples import Cached
 from app.instruments.wire import ended_by
-from checks.contract import Burst, Failure, InstrumentFailure, Target
+from checks.contract import Burst, Failure, FailureKind, InstrumentFailure, Target
 from checks.load import Route
 from checks.target import Stream
 
@@ -71,6 +72,16 @@ class RequestBursts:
         return _burst(asks, started, sent_ms, Examples(writer.hide))
 
 
+class _Bounded(Connection):
+    """A load's connection that reads no more than a probe does: fifty replies of a load's size are 200 MB."""
+
+    def data_received(self, data: bytes, came_at: float = 0.0) -> None:
+        """Parse what came; too much of it ends the exchange."""
+        super().data_received(data, came_at)
+        if self._waiting and self.received_bytes > KEPT_BYTES:
+            self._fail(Failure(FailureKind.TOO_LARGE, f"the reply is larger than {KEPT_BYTES >> 20} MiB"))
+
+
 class _Ask:
     """One request on its own connection; ``over`` is done when it is."""
 
@@ -84,7 +95,7 @@ class _Ask:
         """Open the connection; ``failure`` says why it could not be."""
         try:
             async with asyncio.timeout(timeout_s):
-                self._connection = await endpoint.connect(lambda: Connection(self._reader, self._end))
+                self._connection = await endpoint.connect(lambda: _Bounded(self._reader, self._end))
         except (OSError, UnicodeError) as error:  # a time-out is an OSError
             self.failure = failure_of(error)
             self.over.set_result(None)

@@ -144,3 +144,20 @@ async def test_more_than_the_operator_allows_and_a_route_not_declared_are_refuse
     with pytest.raises(InstrumentFailure) as caught:
         await burst_at(1, route="stream", stream=None)
     assert caught.value.missing == "stream"
+
+
+async def test_a_reply_without_end_is_given_up_at_the_size_of_a_probes():
+    sent = 0
+
+    async def talk(visit):
+        nonlocal sent
+        await visit.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            await visit.write(b" " * 65_536)
+            sent += 65_536
+
+    async with scripted(talk) as server:
+        burst = await burst_at(server.port, 2)
+    assert burst.good_ms == ()
+    assert "larger than 1 MiB" in burst.problem
+    assert sent < 2 * (8 << 20)  # the kernel holds some of it
