@@ -20,7 +20,7 @@ Route = Literal["ask", "stream"]
 
 AT_A_TIME = 4  # in turn; at once is all of a pair
 SHOWN_CHARS = 120
-TELLING_TRIES = 3
+TELLING_TRIES = 4
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 UNTOLD = re.compile(r"[\W\d_]+")
 
@@ -113,42 +113,74 @@ async def ask_at_once(instruments: Instruments, pairs: Sequence[_Asked], route: 
     return tuple(asked)
 
 
-async def ask_users(target: Target, instruments: Instruments, route: Route, *, at_once: bool) -> Users | None:
-    """Two users tell each their own, then they and a stranger ask the same; None where none is declared."""
+async def ask_users(target: Target, instruments: Instruments, route: Route) -> tuple[Users, ...]:
+    """Two users tell each their own, then they and a stranger ask the same, in turn and at once.
+
+    Nothing where no context is declared.
+    """
     context = target.prompts.context
     if context is None:
-        return None
-    secrets = a_word(instruments.random), a_word(instruments.random)
-    names = ["greenlight-a", "greenlight-b", "greenlight-c"]
-    sessions = [f"{a_word(instruments.random)}-{instruments.random.getrandbits(48):012x}" for _ in names]
-    question = f"{context.ask} {instruments.prompts.aside()}"
-    tells = [context.tell.replace("{secret}", secret) for secret in secrets]
+        return ()
+    first, second = (_User.new(name, context.tell, instruments) for name in ("greenlight-a", "greenlight-b"))
+    stranger = _User.new("greenlight-c", "", instruments)
+    users = (first, second, stranger)
+    rounds = []
+    for at_once in (False, True):
+        question = f"{context.ask} {instruments.prompts.aside()}"
+        if at_once:
+            asks = (user.asks(question, instruments, route) for user in (first, second))
+            both = list(await asyncio.gather(*asks))
+        else:
+            both = [await user.tells_and_asks(question, users, instruments, route) for user in users[:2]]
+        answers = [
+            *both,
+            await stranger.asks(question, instruments, route),
+        ]  # last, lest all get the stranger's
+        heard = [user.hears(answer, users) for user, answer in zip(users, answers, strict=True)]
+        lines = [line for user in users[:2] for line in user.lines(question, instruments, route)]
+        rounds.append(Users(at_once, question, (heard[0], heard[1], heard[2]), "\n".join(lines)))
+    return tuple(rounds)
 
-    async def tell(number: int) -> None:
-        await instruments.questions.ask(
-            tells[number], route=route, user=names[number], session=sessions[number]
-        )
 
-    async def ask(number: int) -> Answer:
-        return await instruments.questions.ask(
-            question, route=route, user=names[number], session=sessions[number]
-        )
+@dataclass(frozen=True, slots=True)
+class _User:
+    """Somebody with a session, and a secret that they tell in it ("" for a stranger)."""
 
-    for number in (0, 1):
-        await tell(number)
-    both = list(await asyncio.gather(ask(0), ask(1))) if at_once else [await ask(0), await ask(1)]
-    answers = [*both, await ask(2)]  # last, lest all three get the answer that knows nobody
-    lines = [
-        instruments.questions.curl(text, route=route, user=names[number], session=sessions[number])
-        for number in (0, 1)
-        for text in (tells[number], question)
-    ]
-    own = (secrets[0],), (secrets[1],), ()
-    heard = [
-        _heard(answer, mine, [secret for secret in secrets if secret not in mine])
-        for answer, mine in zip(answers, own, strict=True)
-    ]
-    return Users(at_once, question, (heard[0], heard[1], heard[2]), "\n".join(lines))
+    name: str
+    session: str
+    secret: str
+    tell: str
+
+    @classmethod
+    def new(cls, name: str, tell: str, instruments: Instruments) -> _User:
+        session = f"{a_word(instruments.random)}-{instruments.random.getrandbits(48):012x}"
+        secret = a_word(instruments.random) if tell else ""
+        return cls(name, session, secret, tell.replace("{secret}", secret))
+
+    async def asks(self, text: str, instruments: Instruments, route: Route) -> Answer:
+        return await instruments.questions.ask(text, route=route, user=self.name, session=self.session)
+
+    async def tells_and_asks(
+        self, question: str, users: Sequence[_User], instruments: Instruments, route: Route
+    ) -> Answer:
+        """The answer that shows the secret, or the last: what was told may have reached another replica."""
+        for _ in range(TELLING_TRIES):
+            await self.asks(self.tell, instruments, route)
+            answer = await self.asks(question, instruments, route)
+            heard = self.hears(answer, users)
+            if heard.own or heard.other:
+                break
+        return answer
+
+    def hears(self, answer: Answer, users: Sequence[_User]) -> Heard:
+        others = [user.secret for user in users if user.secret and user is not self]
+        return _heard(answer, [self.secret] if self.secret else [], others)
+
+    def lines(self, question: str, instruments: Instruments, route: Route) -> list[str]:
+        curl = instruments.questions.curl
+        return [
+            curl(text, route=route, user=self.name, session=self.session) for text in (self.tell, question)
+        ]
 
 
 def a_word(random: Random) -> str:

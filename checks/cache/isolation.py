@@ -99,15 +99,14 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         twins = await ask(instruments, pairs_of(target, instruments), route)
         rounds.append(Round(at_once, twins, await meter.settled(SETTLE_S, SETTLED_WITHIN_S)))
     instruments.say("Nearly equal questions are asked; now users with a context of their own")
-    users = [await ask_users(target, instruments, route, at_once=at_once) for at_once in (False, True)]
+    users = await ask_users(target, instruments, route)
     lines = {
         pair.questions[0]: "\n".join(instruments.questions.curl(each, route=route) for each in pair.questions)
         for each_round in rounds
         for pair in each_round.twins
     }
     known = single if single and not meter.problem else None
-    told = tuple(user for user in users if user is not None)
-    return Evidence(route, known, tuple(rounds), told, named, meter.problem, lines)
+    return Evidence(route, known, tuple(rounds), users, named, meter.problem, lines)
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -236,12 +235,12 @@ def _context_unmeasured(evidence: Evidence) -> Finding | None:
             "with `tell` and `ask` to the target file.",
             missing="prompts.context",
         )
-    silent = next((users for users in evidence.users if not any(h.own for h in users.heard)), None)
-    if silent is None:
+    heard = [each for users in evidence.users for each in users.heard]
+    if any(each.own for each in heard):
         return None
-    problem = next((heard.problem for heard in silent.heard[:2] if heard.problem), "")
+    problem = next((each.problem for each in heard if each.problem), "")
     return Finding.not_assessed(
         f"{told_apart} no user got back what they had told, so nothing could cross: "
-        f"{_quoted(problem or silent.heard[0].begins)}. Check `tell` and `ask` of `[prompts.context]`.",
+        f"{_quoted(problem or heard[0].begins)}. Check `tell` and `ask` of `[prompts.context]`.",
         missing="prompts.context",
     )

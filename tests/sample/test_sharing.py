@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_who_comes_later_gets_all_of_a_stream_that_is_made_once():
 
     async def late(after_s: float) -> str:
         await asyncio.sleep(after_s)
-        return await read(flights.followed("q", source))
+        return await read(flights.followed("q", monotonic(), source))
 
     async def main() -> list[str]:
         return await asyncio.gather(*(late(after_s) for after_s in (0, 0.005, 0.015, 0.025)))
@@ -54,18 +55,34 @@ def test_a_stream_that_is_over_is_made_anew():
     source, flights = Source(), Flights()
 
     async def main() -> None:
-        assert await read(flights.followed("q", source)) == "abc"
-        assert await read(flights.followed("q", source)) == "abc"
+        assert await read(flights.followed("q", monotonic(), source)) == "abc"
+        assert await read(flights.followed("q", monotonic(), source)) == "abc"
 
     asyncio.run(main())
     assert source.begun == source.ended == 2
+
+
+def test_who_looked_before_an_answer_was_there_shares_it_and_who_looked_after_does_not():
+    calls: list[int] = []
+
+    async def work() -> str:
+        calls.append(1)
+        return f"answer {len(calls)}"
+
+    async def main() -> list[str]:
+        flights, looked_at = Flights(), monotonic()
+        first = await flights.once("q", looked_at, work)
+        await asyncio.sleep(0.01)
+        return [first, await flights.once("q", looked_at, work), await flights.once("q", monotonic(), work)]
+
+    assert asyncio.run(main()) == ["answer 1", "answer 1", "answer 2"]
 
 
 def test_a_stream_that_breaks_off_breaks_off_for_all():
     source, flights = Source(fails=True), Flights()
 
     async def main() -> list[object]:
-        both = (read(flights.followed("q", source)) for _ in range(2))
+        both = (read(flights.followed("q", monotonic(), source)) for _ in range(2))
         return await asyncio.gather(*both, return_exceptions=True)
 
     assert [type(one) for one in asyncio.run(main())] == [RuntimeError] * 2
@@ -76,14 +93,14 @@ def test_a_stream_ends_with_its_last_reader_and_not_before():
     source, flights = Source(), Flights()
 
     async def main() -> None:
-        first, second = flights.followed("q", source), flights.followed("q", source)
+        first, second = flights.followed("q", monotonic(), source), flights.followed("q", monotonic(), source)
         assert (await anext(first), await anext(second)) == ("a", "a")
         await first.aclose()
         assert await anext(second) == "b"
         await second.aclose()
         await asyncio.sleep(0.02)
         assert source.ended == 1
-        assert await read(flights.followed("q", source)) == "abc"
+        assert await read(flights.followed("q", monotonic(), source)) == "abc"
 
     asyncio.run(main())
     assert source.begun == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 from app.sample.chat.cache import Cache
@@ -47,10 +48,12 @@ class Answers:
 
     async def answer(self, prompt: str) -> Answer:
         """The whole answer. Raises one of FAILURES."""
+        looked_at = monotonic()
         found = await self._look_up(prompt)
         if found is not None:
             return Answer(found, from_cache=True)
-        return Answer(await self._flights.once(prompt, lambda: self._ask(prompt)), from_cache=False)
+        text = await self._flights.once(prompt, looked_at, lambda: self._ask(prompt))
+        return Answer(text, from_cache=False)
 
     async def stream(self, prompt: str) -> tuple[AsyncIterator[str], bool]:
         """The answer's tokens and whether they come from the cache; the first token is there already.
@@ -58,10 +61,11 @@ class Answers:
         So a model that fails is still an error status, not a stream that breaks. Raises one of FAILURES;
         midway the iterator raises them, all but NoPlaceError.
         """
+        looked_at = monotonic()
         found = await self._look_up(prompt)
         if found is not None:
             return _words(found), True
-        tokens = self._flights.followed(prompt, lambda: self._streamed(prompt))
+        tokens = self._flights.followed(prompt, looked_at, lambda: self._streamed(prompt))
         first = await anext(tokens, "")
         return _with_first(first, tokens), False
 

@@ -114,11 +114,13 @@ class NothingStandsIn:
 class Alone(Flights):
     """Every caller makes a call of their own."""
 
-    async def once(self, _key: str, work: Callable[[], Awaitable[str]]) -> str:
+    async def once(self, _key: str, _looked_at: float, work: Callable[[], Awaitable[str]]) -> str:
         """The result of ``work``, not shared."""
         return await work()
 
-    def followed(self, _key: str, tokens: Callable[[], AsyncIterator[str]]) -> AsyncIterator[str]:
+    def followed(
+        self, _key: str, _looked_at: float, tokens: Callable[[], AsyncIterator[str]]
+    ) -> AsyncIterator[str]:
         """The stream, not shared."""
         return tokens()
 

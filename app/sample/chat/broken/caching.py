@@ -18,7 +18,7 @@ from app.sample.chat.model import Model
 from app.sample.chat.sessions import without_context
 
 LOCK_S = 0.01
-ERRORS_UNTIL_GIVEN_UP = 5
+ERRORS_UNTIL_GIVEN_UP = 3
 DIGITS = re.compile(r"\d")
 
 
@@ -139,13 +139,15 @@ def _without_digits(prompt: str) -> str:
 class ShortLock(Flights):
     """A call under way is found for a moment only, far shorter than it takes."""
 
-    async def once(self, key: str, work: Callable[[], Awaitable[str]]) -> str:
+    async def once(self, key: str, looked_at: float, work: Callable[[], Awaitable[str]]) -> str:
         """The result of a call that began a moment ago, else of a new one."""
-        return await super().once(_moment(key), work)
+        return await super().once(_moment(key), looked_at, work)
 
-    def followed(self, key: str, tokens: Callable[[], AsyncIterator[str]]) -> AsyncIterator[str]:
+    def followed(
+        self, key: str, looked_at: float, tokens: Callable[[], AsyncIterator[str]]
+    ) -> AsyncIterator[str]:
         """The same for a stream."""
-        return super().followed(_moment(key), tokens)
+        return super().followed(_moment(key), looked_at, tokens)
 
 
 def _moment(key: str) -> str:
@@ -155,13 +157,15 @@ def _moment(key: str) -> str:
 class ForgetsWhose(Flights):
     """Calls under way are found by the question alone, whoever asks; what is stored has the right key."""
 
-    async def once(self, key: str, work: Callable[[], Awaitable[str]]) -> str:
+    async def once(self, key: str, looked_at: float, work: Callable[[], Awaitable[str]]) -> str:
         """The result for whoever asked first."""
-        return await super().once(without_context(key), work)
+        return await super().once(without_context(key), looked_at, work)
 
-    def followed(self, key: str, tokens: Callable[[], AsyncIterator[str]]) -> AsyncIterator[str]:
+    def followed(
+        self, key: str, looked_at: float, tokens: Callable[[], AsyncIterator[str]]
+    ) -> AsyncIterator[str]:
         """The same for a stream."""
-        return super().followed(without_context(key), tokens)
+        return super().followed(without_context(key), looked_at, tokens)
 
 
 class StreamPays:
