@@ -11,7 +11,7 @@ import pytest
 from app import paths
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(7200)]
-TOGETHER = os.environ.get("GREENLIGHT_PROVE_TOGETHER", "16")  # most of it waits
+TOGETHER = os.environ.get("GREENLIGHT_PROVE_TOGETHER", "24")  # most of it waits
 
 
 def test_every_check_survives_every_misbehaviour() -> None:
