@@ -215,7 +215,7 @@ _ALL = (
     ),
     Defect(
         "cache_given_up_in_silence",
-        "The cache is given up after three errors, and health says up",
+        "The cache is given up after three lost connections, and health says up",
         "From then on each process answers from its own memory until a restart; replies still say cached.",
         ("cache.outage_recovery",),
         "cache",

@@ -193,6 +193,17 @@ def _unmeasured(evidence: Evidence) -> Finding | None:
             f"Only {hits} of {plural(len(good), 'repeat')} were hits before the cut, so none can come back.",
             follows_from="cache.hit_rate",
         )
+    return _not_cut(evidence, good)
+
+
+def _not_cut(evidence: Evidence, good: list[Pair]) -> Finding | None:
+    """The finding where Redis shows that what was cut is not what answers repeats."""
+    if all(pair.commands == 0 for pair in good):
+        return Finding.not_assessed(
+            "Redis saw no command before the cut, so what answers repeats is not the cache that is cut. "
+            "Point `[redis] url` and `[levers.cache]` at the one that the service uses.",
+            missing="redis.url",
+        )
     usual = sum(pair.commands or 0 for pair in evidence.before)
     if still_connected((usual, len(evidence.before)), (evidence.commands, evidence.asked)):
         return Finding.not_assessed(

@@ -153,6 +153,12 @@ def test_without_hits_before_there_is_nothing_to_come_back():
     assert service.faults.events == []
 
 
+def test_hits_that_redis_never_saw_prove_nothing_about_the_cache_that_is_cut():
+    finding = measure(outage_recovery, TARGET, Service(uses_redis=False).instruments())
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert finding.missing == "redis.url"
+
+
 def test_one_failing_question_decides_nothing():
     failing = iter([False, True])
     service = Service(broken=lambda prompt: a_bad_answer(500) if next(failing, False) else None)

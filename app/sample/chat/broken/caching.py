@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from time import monotonic
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from app.sample.chat.answers import Answer, Answering
@@ -18,7 +19,7 @@ from app.sample.chat.model import Model
 from app.sample.chat.sessions import without_context
 
 LOCK_S = 0.01
-ERRORS_UNTIL_GIVEN_UP = 3
+LOST_UNTIL_GIVEN_UP = 3
 DIGITS = re.compile(r"\d")
 
 
@@ -90,29 +91,31 @@ class NeverReconnects(TwoLevels):
 
 
 class GivesUpInSilence(TwoLevels):
-    """After a few errors Redis is asked no more; memory stands in, and health sees nothing of it."""
+    """After a few lost connections Redis is asked no more; memory stands in, and health sees nothing."""
 
-    _errors = 0
+    _lost_connections = 0
 
     async def get(self, prompt: str) -> str | None:
         """The answer from Redis, or from memory once it was given up."""
-        if self._errors < ERRORS_UNTIL_GIVEN_UP:
+        if self._lost_connections < LOST_UNTIL_GIVEN_UP:
             try:
                 return await self._redis.get(prompt)
-            except (RedisError, OSError, TimeoutError):
-                self._errors += 1
-                await self._redis.drop_idle()
+            except (RedisError, OSError, TimeoutError) as error:
+                await self._count(error)
         return await self._memory.get(prompt)
 
     async def put(self, prompt: str, answer: str) -> None:
         """Keep an answer, in Redis as long as it was not given up."""
         await self._memory.put(prompt, answer)
-        if self._errors < ERRORS_UNTIL_GIVEN_UP:
+        if self._lost_connections < LOST_UNTIL_GIVEN_UP:
             try:
                 await self._redis.put(prompt, answer)
-            except (RedisError, OSError, TimeoutError):
-                self._errors += 1
-                await self._redis.drop_idle()
+            except (RedisError, OSError, TimeoutError) as error:
+                await self._count(error)
+
+    async def _count(self, error: Exception) -> None:
+        self._lost_connections += isinstance(error, RedisConnectionError)  # a busy Redis loses none
+        await self._redis.drop_idle()
 
 
 class Rekeyed:
