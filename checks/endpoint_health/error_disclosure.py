@@ -76,9 +76,10 @@ MANY_SHAPES_SHARE = 0.25  # clean, and each layer has its own
 
 @dataclass(frozen=True)
 class Thresholds:
-    """One is too many (catalogue)."""
+    """One leak is too many (catalogue). Where more than a tenth got no reply, too many errors are unseen."""
 
     max_leaking: float = 0
+    max_unanswered_ratio: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,14 @@ class ErrorReply:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``asked`` requests of ``planned`` were sent; ``stopped`` says what ended it before, "" for nothing."""
+    """``asked`` requests of ``planned`` were sent; ``stopped`` says what ended it before, "" for nothing.
+
+    ``unanswered`` of them got no reply, so what their errors show is not known.
+    """
 
     planned: int
     asked: int
+    unanswered: int
     stopped: str
     errors: tuple[ErrorReply, ...]
     problem: str
@@ -121,7 +126,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     word = f"{instruments.random.getrandbits(48):012x}"
     cases = await _cases(target, instruments, word)
     errors: list[ErrorReply] = []
-    asked, silent, problem, stopped = 0, 0, "", ""
+    asked, unanswered, silent, problem, stopped = 0, 0, 0, "", ""
     ends_at = time.monotonic() + ENOUGH_S
     for case in cases:
         send = functools.partial(
@@ -131,6 +136,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         asked += 1
         errors += _error(target, case, reply, word)
         problem = reply.failure.detail if reply.failure else problem
+        unanswered += reply.status is None
         silent += reply.failure is not None and reply.failure.kind is FailureKind.TIMEOUT
         stopped = _stops(reply, silent, ends_at)
         if stopped:
@@ -140,6 +146,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     return Evidence(
         planned=len(cases),
         asked=asked,
+        unanswered=unanswered,
         stopped=stopped,
         errors=tuple(errors),
         problem=problem[:200],
@@ -241,7 +248,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             "in the log.",
             reproduce="\n".join(error.reproduce for error in _one_a_kind(leaking)[:3]),
         )  # fmt: skip
-    if unsaid := _proves_nothing(evidence):
+    if unsaid := _proves_nothing(evidence, thresholds):
         return unsaid
     kinds = sorted({error.status for error in evidence.errors})
     clean = (
@@ -263,7 +270,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     )  # fmt: skip
 
 
-def _proves_nothing(evidence: Evidence) -> Finding | None:
+def _proves_nothing(evidence: Evidence, thresholds: Thresholds) -> Finding | None:
     if evidence.stopped and evidence.errors:
         return Finding.not_assessed(
             f"{evidence.stopped} after {evidence.asked} of {evidence.planned} wrong requests; the "
@@ -274,6 +281,12 @@ def _proves_nothing(evidence: Evidence) -> Finding | None:
         return Finding.not_assessed(
             f"None of {plural(evidence.asked, 'wrong request')} got an error reply{why}.",
             follows_from="endpoint_health.primary_route",
+        )
+    if evidence.unanswered > thresholds.max_unanswered_ratio * evidence.asked:
+        return Finding.not_assessed(
+            f"{evidence.unanswered} of {plural(evidence.asked, 'wrong request')} got no reply "
+            f"({evidence.problem}), so what their errors show is not known.",
+            follows_from="endpoint_health.bad_input",
         )
     return None
 

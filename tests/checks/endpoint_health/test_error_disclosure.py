@@ -275,6 +275,21 @@ def test_a_service_that_falls_silent_is_asked_three_times():
     assert finding.follows_from == "endpoint_health.primary_route"
 
 
+@pytest.mark.parametrize(("one_in", "outcome"), [(3, Outcome.NOT_ASSESSED), (20, Outcome.PASS)])
+def test_errors_that_never_came_are_not_taken_for_clean_ones(one_in, outcome):
+    came = iter(range(1, 1_000))
+
+    def resetting(request, status):
+        reset = Reply(ROUTE, None, failure=Failure(FailureKind.RESET, "the connection was reset"))
+        return reset if next(came) % one_in == 0 else None
+
+    finding = found(Service(resetting, announced=None))[0]
+    assert finding.outcome is outcome
+    if outcome is Outcome.NOT_ASSESSED:
+        assert finding.follows_from == "endpoint_health.bad_input"
+        assert "got no reply (the connection was reset)" in finding.reason
+
+
 def test_a_service_too_slow_for_all_of_it_is_not_passed_on_a_part(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(error_disclosure, "ENOUGH_S", -1.0)
     finding, evidence, _ = found(Service())
