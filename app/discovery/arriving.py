@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from app.instruments.http import HttpProbe
 from checks.contract import FailureKind, Reply, Request
 
 LOOK_TIMEOUT_S = 5.0
+PLAIN_PLACE = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(?=$|[/?#])")  # what may stand in a command
 
 Say = Callable[[str], None]
 
@@ -57,11 +59,11 @@ def _why_not(url: str, reply: Reply) -> str:
     other = "http" if url.startswith("https") else "https"
     switched = f"{other}://{url.partition('://')[2]}"
     if reply.failure.kind is FailureKind.REDIRECT:
-        place = urlsplit(reply.headers.get("location", ""))
-        there = remark(f"{place.scheme}://{place.netloc}") if place.netloc else ""
-        return f"{url} {said}. " + (
-            f"If that is the service, look there: `python -m app discover {there}`." if there else ""
-        )
+        there = PLAIN_PLACE.match(reply.headers.get("location", ""))
+        hint = f" If that is the service: `python -m app discover {there[0]}`." if there else ""
+        return f"{url} {said}.{hint}"
+    if reply.status is not None:
+        return f"{url}: {said}. It speaks HTTP and does not end its replies well: see its log."
     perhaps = f"If it speaks {'plain HTTP' if other == 'http' else 'TLS'}, try {switched}."
     remedies = {
         FailureKind.REFUSED: "Start the service or change the URL.",

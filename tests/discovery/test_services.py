@@ -275,6 +275,14 @@ def test_a_redirect_to_another_host_names_it() -> None:
     assert "`python -m app discover https://www.example.com`" in said
 
 
+def test_a_redirect_to_a_place_that_a_shell_would_obey_is_no_command() -> None:
+    async def talk(visit: Visit) -> None:
+        await visit.reply("", 301, Location="https://evil.example`rm -rf ~`;reboot/")
+
+    with served(talk) as server:
+        assert "python -m app" not in refusal(server.url)
+
+
 def test_a_start_page_elsewhere_is_no_redirect_of_the_service() -> None:
     routes = {
         "GET /": lambda visit: visit.reply("", 302, Location="https://docs.example.com/"),
