@@ -105,6 +105,16 @@ def test_an_answer_that_is_not_kept_leaves_a_few_calls_open_and_many_proven():
     assert many.follows_from == "cache.hit_rate"
 
 
+@pytest.mark.parametrize(("lost", "outcome"), [(1, Outcome.PASS), (2, Outcome.NOT_ASSESSED)])
+def test_one_answer_of_four_may_be_lost_on_its_way_to_the_cache(lost, outcome):
+    rushed = [
+        Rush(route, a_burst(), 1.0, float(number < lost))
+        for number, route in enumerate(("ask", "ask", "stream", "stream"))
+    ]
+    found = stampede.Evidence(tuple(rushed), {"ask": 1.0, "stream": 1.0}, 0.0, "", "", "")
+    assert judge(stampede, found).outcome is outcome
+
+
 def test_answers_that_come_before_the_others_were_asked_prove_nothing():
     finding = measure(stampede, TARGET, service(sent_ms=50.0, good_ms=tuple(float(n) for n in range(5, 55))))
     assert finding.outcome is Outcome.NOT_ASSESSED
