@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from checks.contract import Event, StreamReply, at_path
-from checks.target import Stream
+from checks.contract import Event, Stream, StreamReply, at_path
 
 MAX_CHARS = 80
 MAX_KEYS = 30
