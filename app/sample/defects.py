@@ -315,6 +315,7 @@ _ALL = (
             "endpoint_health.bad_input",
             ERROR_DISCLOSURE,
             BODY_LIMITS,
+            "endpoint_health.authentication",
             "error_recovery.compensation",
             "error_recovery.upstream_hang",
         ),
