@@ -316,6 +316,7 @@ _ALL = (
             ERROR_DISCLOSURE,
             BODY_LIMITS,
             "endpoint_health.authentication",
+            "endpoint_health.rate_limit",
             "error_recovery.compensation",
             "error_recovery.upstream_hang",
         ),
