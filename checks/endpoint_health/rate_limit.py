@@ -167,15 +167,8 @@ def seconds_of(text: str) -> float | None:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Whether there is a limit, whether it holds, and then how it treats the one and the others."""
-    if evidence.first == 429:
-        return Finding.not_assessed(f"{evidence.route} is rate limited (429) before any burst.")
     if evidence.first is None or not 200 <= evidence.first < 300:
-        got = "no reply" if evidence.first is None else f"status {evidence.first}"
-        return Finding.not_assessed(
-            f"{evidence.route} gets {got} before any burst, so its limit cannot be seen. "
-            "Name a cheap route that answers in `[objectives] rate_limit.path`.",
-            missing="objectives.rate_limit.path",
-        )
+        return _no_answer(evidence)
     allowed = evidence.burst + evidence.per_s * evidence.elapsed_s
     refused = (evidence.statuses or {}).get("429", 0)
     if not refused and evidence.sent <= thresholds.max_ratio * allowed:
@@ -205,6 +198,17 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if unkind:
         return passed.but(outcome=Outcome.WARN, share=0.5, reason=f"{said}, but {unkind}.", fix=fix)
     return passed
+
+
+def _no_answer(evidence: Evidence) -> Finding:
+    if evidence.first == 429:
+        return Finding.not_assessed(f"{evidence.route} is rate limited (429) before any burst.")
+    got = "no reply" if evidence.first is None else f"status {evidence.first}"
+    return Finding.not_assessed(
+        f"{evidence.route} gets {got} before any burst, so its limit cannot be seen. "
+        "Name a cheap route that answers in `[objectives] rate_limit.path`.",
+        missing="objectives.rate_limit.path",
+    )
 
 
 def _too_slow(evidence: Evidence, allowed: float) -> Finding:
