@@ -255,7 +255,7 @@ def _json_or_none(text: str) -> object:
 
 
 class OpenApiPlace(Table):
-    """``[openapi]``: where the service's document is, and what opens it. Without it usual places are tried."""
+    """``[openapi]``: where the service's document is, and what opens it. Else usual places are tried."""
 
     document: Place | None = None
     headers: Headers = {}

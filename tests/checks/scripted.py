@@ -365,7 +365,7 @@ class ScriptedProcesses:
 
 
 class ScriptedOpenApi:
-    """Operations, or an InstrumentFailure that is raised; what is made of each wish, and how replies deviate."""
+    """Operations, or an InstrumentFailure to raise; what is made of each wish, and how replies deviate."""
 
     def __init__(
         self,
