@@ -17,7 +17,7 @@ import pytest
 from app import profiles
 from app.sample.defects import AS_FOUND, DEFECTS
 from checks import all_checks
-from checks.contract import Outcome
+from checks.contract import Kind, Outcome
 from tests.checks.sample import BRIEF, Sample
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(400)]
@@ -35,10 +35,15 @@ TOGETHER = (
 )
 
 
+def of_faults() -> set[str]:
+    """The checks that break something."""
+    return {name for name, check in all_checks().items() if check.about.kind is Kind.FAULT}
+
+
 def checks_for(*defects: str) -> set[str]:
     """The checks to carry out for these defects: all in the proof and for a healthy sample.
 
-    Elsewhere scenarios, which take half of the time, are left out where none of them should notice.
+    Elsewhere scenarios and outages, which take most of the time, are left out where none should notice.
     """
     every = set(all_checks())
     if PROVE or not defects:
@@ -47,7 +52,8 @@ def checks_for(*defects: str) -> set[str]:
     should = {check for name in defects for check in DEFECTS[name].notices}
     if all(DEFECTS[name].group == LOAD for name in defects):
         return of_load | should
-    return every - of_load | (SHORT_LOADS if should & of_load else set())
+    slow = (SHORT_LOADS if should & of_load else set()) | (of_faults() if should & of_faults() else set())
+    return every - of_load - of_faults() | slow
 
 
 def noticed(*defects: str) -> set[str]:
@@ -66,7 +72,8 @@ def groups() -> list[tuple[str, ...]]:
         if len(noticed(name)) > 1 or defect.group == LOAD or name in BY_ITSELF
     ]
     for name in (name for name in DEFECTS if name not in alone):
-        free = (row for row in rows if len(row) < AT_ONCE and not noticed(name) & noticed(*row))
+        alike = (row for row in rows if checks_for(*row) == checks_for(name))
+        free = (row for row in alike if len(row) < AT_ONCE and not noticed(name) & noticed(*row))
         row = next(free, None)
         if row is None:
             rows.append(row := [])
