@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socketserver
 import subprocess
 import threading
@@ -173,13 +174,12 @@ def test_a_run_is_kept_shown_exported_and_scored_again(greenlight, serve, data: 
         assert (exported.returncode, len(exported.stdout) > 50) == (0, True)
     before = json.loads(greenlight("runs", "export", "1").stdout)["score"]
     text = (paths.ROOT / "data" / "rubric.toml").read_text()
-    text = text.replace(
-        'points = 2\n\n[checks."endpoint_health.primary_route"]',
-        'points = 8\n\n[checks."endpoint_health.primary_route"]',
-    )
-    (tmp_path / "other.toml").write_text(text.replace("points = 7", "points = 1", 1))
+    for check, points in (("liveness", 4), ("primary_route", 2)):
+        entry = re.compile(rf'(\[checks\."endpoint_health\.{check}"\][^\[]*?points = )\d+')
+        text = entry.sub(rf"\g<1>{points}", text)
+    (tmp_path / "other.toml").write_text(text)
     again = greenlight("rescore", "1", "--rubric", str(tmp_path / "other.toml"), "--json", "-")
-    assert (before, json.loads(again.stdout)["score"]) == (2.0, 8.0)
+    assert (before, json.loads(again.stdout)["score"]) == (1.0, 4.0)
 
 
 def test_a_third_party_check_runs_and_is_scored_without_a_change_to_the_project(
