@@ -10,7 +10,6 @@ from app.discovery.cleaning import NOT_TEXT, remark
 from app.discovery.found import Discovery
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-WIDTH = 100
 SHORT = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 TABLES = ("health", "ask", "stream")
 

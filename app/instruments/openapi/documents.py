@@ -224,11 +224,6 @@ class OpenApiDocuments:
         return InstrumentFailure(f"No OpenAPI document was found {where}.", missing="openapi.document")
 
 
-def document_of(reply: Reply | None) -> Mapping[str, Any] | None:
-    """The OpenAPI document that a reply holds, or None."""
-    return read_document(reply)[0] if reply else None
-
-
 def read_document(reply: Reply) -> tuple[Mapping[str, Any] | None, str]:
     """The OpenAPI document that a reply holds, or None and why: "" where it does not look like one at all."""
     start = reply.body.lstrip()[:1]
