@@ -75,6 +75,7 @@ from checks.target import (
     Transaction,
     at_path,
 )
+from checks.texts import escaped, printable
 from checks.wording import plural, show
 
 __all__ = [
@@ -139,9 +140,11 @@ __all__ = [
     "at_path",
     "curl_line",
     "curve_share",
+    "escaped",
     "objective",
     "percentile",
     "plural",
+    "printable",
     "ratio_of_medians",
     "secret_form",
     "secret_kind",

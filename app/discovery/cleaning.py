@@ -8,16 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from checks.contract import printable
+
 MAX_DEPTH = 20  # deeper bodies are no business requests, and readers of TOML give up on them
 MAX_TEXT_CHARS = 2_000
 MAX_ENTRIES = 200  # of one table or list
 MAX_REMARK_CHARS = 200
 NOT_TEXT = re.compile("[\ud800-\udfff]")  # a lone surrogate is no character, and TOML cannot say it
-
-
-def printable(text: str) -> str:
-    """``text`` without line ends and control characters, for a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def remark(text: str) -> str:

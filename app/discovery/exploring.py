@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from app import targets
 from app.discovery import arriving, candidates, reading
 from app.discovery.arriving import DiscoveryError, Say
-from app.discovery.cleaning import printable, remark
+from app.discovery.cleaning import remark
 from app.discovery.found import Discovery
 from app.discovery.sending import Sender
 from app.instruments.http import HttpProbe
@@ -23,7 +23,7 @@ from app.instruments.policy import Policy
 from app.instruments.prompts import RunPrompts
 from app.instruments.references import References, names_in
 from app.instruments.wire import Wire
-from checks.contract import InstrumentFailure, Operation, Reply, Target, plural
+from checks.contract import InstrumentFailure, Operation, Reply, Target, plural, printable
 from checks.target import HEADER_NAME, REFERENCE
 
 MAX_TRIED = 5  # operations that are asked, and streams

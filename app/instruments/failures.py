@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from checks.contract import Failure, FailureKind
+from checks.contract import Failure, FailureKind, printable
 
 MAX_DETAIL_CHARS = 200
 
@@ -64,13 +64,13 @@ def _with_reason(words: str, error: BaseException) -> str:
 
 def in_words(error: BaseException) -> str:
     """What an exception says, printable and short."""
-    return printable(str(error)).rstrip(".")
+    return one_line(str(error)).rstrip(".")
 
 
-def printable(text: str, most_chars: int = MAX_DETAIL_CHARS) -> str:
-    """The start of a text that came from outside, on one line, without control characters."""
+def one_line(text: str, most_chars: int = MAX_DETAIL_CHARS) -> str:
+    """The start of a text that came from outside, on one line, printable and with single spaces."""
     start = text[: 4 * most_chars]  # what is left out may be long, too
-    return " ".join("".join(each if each.isprintable() else " " for each in start).split())[:most_chars]
+    return " ".join(printable(start).split())[:most_chars]
 
 
 def timed_out(timeout_s: float, so_far: str) -> Failure:

@@ -10,7 +10,7 @@ import codecs
 import re
 from collections.abc import Callable
 
-from checks.contract import Frames
+from checks.contract import Frames, printable
 
 FIELDS = frozenset({b"event", b"data", b"id", b"retry"})
 LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -87,5 +87,4 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _shown(line: bytes) -> str:
-    text = line[: 4 * MAX_CHARS].decode("utf-8", "replace")[:MAX_CHARS]
-    return "".join(character if character.isprintable() else " " for character in text)
+    return printable(line[: 4 * MAX_CHARS].decode("utf-8", "replace")[:MAX_CHARS])

@@ -21,6 +21,7 @@ from checks.contract import (
     Target,
     at_path,
     curl_line,
+    printable,
 )
 
 Route = Literal["ask", "stream"]
@@ -168,8 +169,8 @@ def _no_text(reply: Reply, document: object, path: str | None) -> str:
 
 
 def _start(text: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in text[:120]).strip()
-    return f": {printable}" if printable else ""
+    start = printable(text[:120]).strip()
+    return f": {start}" if start else ""
 
 
 def _json(text: str) -> object:

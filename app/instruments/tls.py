@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from app.instruments.failures import failure_of, printable
+from app.instruments.failures import failure_of, one_line
 from app.instruments.origins import Origin
 from checks.contract import Target, TlsFacts
 
@@ -80,7 +80,7 @@ class TlsHandshakes:
         try:
             self._shake(context, ssl.SSLSocket.version)
         except ssl.SSLCertVerificationError as error:
-            return printable(str(error.verify_message))
+            return one_line(str(error.verify_message))
         except (OSError, ValueError) as error:
             return failure_of(error).detail
         return ""
@@ -148,7 +148,7 @@ def _version_and_certificate(secure: ssl.SSLSocket) -> tuple[str, bytes]:
 
 
 def _with_certificate(facts: TlsFacts, about: dict[str, Any]) -> TlsFacts:
-    names = tuple(printable(str(value)) for _, value in about.get("subjectAltName", ()))[:MAX_NAMES]
+    names = tuple(one_line(str(value)) for _, value in about.get("subjectAltName", ()))[:MAX_NAMES]
     try:
         begins, ends = (ssl.cert_time_to_seconds(about[key]) for key in ("notBefore", "notAfter"))
     except (KeyError, ValueError):

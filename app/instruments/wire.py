@@ -24,7 +24,7 @@ import anyio.to_thread
 import httpcore  # noqa: F401 - httpx imports it, as it does anyio, within the first request, which is timed
 import httpx
 
-from app.instruments.failures import failure_of, in_words, printable
+from app.instruments.failures import failure_of, in_words, one_line
 from app.instruments.inflate import Inflate
 from app.instruments.manners import REDIRECTS, USER_AGENT
 from app.instruments.origins import Origin
@@ -258,10 +258,10 @@ def _off_target(request: httpx.Request, place: str) -> Failure | None:
         there = Origin.of(url)
         httpx.URL(url)
     except (InstrumentFailure, httpx.InvalidURL, ValueError):
-        return Failure(FailureKind.REDIRECT, f"redirects to {printable(place)!r}, which is no http(s) URL")
+        return Failure(FailureKind.REDIRECT, f"redirects to {one_line(place)!r}, which is no http(s) URL")
     if there == here:
         return None
-    return Failure(FailureKind.REDIRECT, f"redirects to {printable(url)}, which is off {here}")
+    return Failure(FailureKind.REDIRECT, f"redirects to {one_line(url)}, which is off {here}")
 
 
 def _onward(request: httpx.Request, status: int, place: str) -> httpx.Request:

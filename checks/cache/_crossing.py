@@ -14,7 +14,7 @@ from hashlib import sha256
 from random import Random
 from typing import Literal
 
-from checks.contract import Answer, Instruments, Target
+from checks.contract import Answer, Instruments, Target, printable
 
 Route = Literal["ask", "stream"]
 
@@ -220,14 +220,13 @@ def _twins(pair: _Asked, first: Answer, second: Answer) -> Twins:
 
 def _heard(answer: Answer, own: Sequence[str], other: Sequence[str]) -> Heard:
     text = answer.text
-    shown = "".join(character if character.isprintable() else " " for character in text[:SHOWN_CHARS])
     return Heard(
         answer.good,
         _holds(text, own),
         _holds(text, other),
         _digest(text),
         _digest(UNTOLD.sub("", text.casefold())),
-        shown,
+        printable(text[:SHOWN_CHARS]),
         answer.problem,
     )
 

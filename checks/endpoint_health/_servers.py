@@ -5,14 +5,13 @@ Private to this family.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from checks.contract import Instruments, ProcessFact, Reply, Request, Target, at_path
+from checks.contract import Instruments, ProcessFact, Reply, Request, Target, at_path, escaped
 
 MAX_CHARS = 80
 MAX_OTHERS = 8
@@ -104,4 +103,4 @@ def clock_skew_s(reply: Reply) -> list[float]:
 def _clean(found: object) -> str:
     if not isinstance(found, (str, int, float)) or isinstance(found, bool):
         return ""
-    return json.dumps(str(found)[:MAX_CHARS], ensure_ascii=True)[1:-1]
+    return escaped(str(found), MAX_CHARS)

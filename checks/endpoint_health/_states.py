@@ -5,13 +5,12 @@ Private to this family.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Literal
 
-from checks.contract import Reply
+from checks.contract import Reply, escaped
 
 State = Literal["good", "degraded", "bad"]
 Body = Literal["empty", "text", "json", "html"]
@@ -107,4 +106,4 @@ def _yes_or_no(value: bool) -> str:
 
 
 def _clean(text: str) -> str:
-    return json.dumps(text.strip()[:MAX_CHARS], ensure_ascii=True)[1:-1]
+    return escaped(text.strip(), MAX_CHARS)

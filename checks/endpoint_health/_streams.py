@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from checks.contract import Event, Stream, StreamReply, at_path
+from checks.contract import Event, Stream, StreamReply, at_path, printable
 
 MAX_CHARS = 80
 MAX_KEYS = 30
@@ -143,7 +143,7 @@ def _differences(first: Heard, again: Heard) -> Iterator[str]:
 
 def clean(text: str, longest: int = MAX_CHARS) -> str:
     """Printable and bounded."""
-    return "".join(character if character.isprintable() else " " for character in text[:longest]).strip()
+    return printable(text[:longest]).strip()
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -23,7 +23,6 @@ How to fix it
 from __future__ import annotations
 
 import functools
-import json
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -44,6 +43,7 @@ from checks.contract import (
     Request,
     Target,
     curl_line,
+    escaped,
     plural,
     show,
 )
@@ -211,21 +211,18 @@ def _error(target: Target, case: Wrong, reply: Reply, word: str) -> list[ErrorRe
     document = reply.document()
     names = list(document)[:MAX_KEYS] if isinstance(document, dict) else []
     media_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    leaks = leaks_in(reply, _sent(case.request, word))
     error = ErrorReply(
         name=case.name,
         status=reply.status,
-        media_type=_clean(media_type),
-        keys=tuple(_clean(name) for name in names),
-        leaks=tuple(Leak(kind, _clean(place)) for kind, place in leaks_in(reply, _sent(case.request, word))),
+        media_type=escaped(media_type, MAX_NAME_CHARS),
+        keys=tuple(escaped(name, MAX_NAME_CHARS) for name in names),
+        leaks=tuple(Leak(kind, escaped(place, MAX_NAME_CHARS)) for kind, place in leaks),
     )
     if _is_problem(error) and not error.leaks:
         return [error]  # nobody will want to see it again
     line = curl_line(target, case.request, stdin=case.stdin, options="-i")[:MAX_LINE_CHARS]
     return [replace(error, reproduce=line)]
-
-
-def _clean(text: str) -> str:
-    return json.dumps(text[:MAX_NAME_CHARS], ensure_ascii=True)[1:-1]
 
 
 def _sent(request: Request, word: str) -> list[str]:

@@ -21,7 +21,6 @@ How to fix it
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from checks.contract import (
     Request,
     Target,
     curl_line,
+    escaped,
     plural,
     show,
 )
@@ -170,12 +170,12 @@ def _names(reply: Reply) -> Iterator[str]:
         holder, *inner = place.split(".")
         parts = [part for part in inner if part.lower() not in STATE_KEYS and part.lower() != "name"]
         if parts and (meaning(word) or (holder.lower() in YES_OR_NO_KEYS and word.isalpha())):
-            yield _clean(parts[0])
+            yield escaped(parts[0], MAX_NAME_CHARS)
     if isinstance(document, dict):
         for key, value in list(document.items())[:MAX_NAMES]:
             known = isinstance(value, bool) or (isinstance(value, str) and meaning(value))
             if known and key.lower() not in STATE_KEYS:
-                yield _clean(key)
+                yield escaped(key, MAX_NAME_CHARS)
             yield from _listed(value)
 
 
@@ -183,11 +183,7 @@ def _listed(value: object) -> Iterator[str]:
     """Names in a list of dependencies: ``[{"name": "db", "status": "up"}]``."""
     for entry in value[:MAX_NAMES] if isinstance(value, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-            yield _clean(entry["name"])
-
-
-def _clean(text: str) -> str:
-    return json.dumps(text[:MAX_NAME_CHARS])[1:-1]
+            yield escaped(entry["name"], MAX_NAME_CHARS)
 
 
 def _good(reply: Reply) -> bool:

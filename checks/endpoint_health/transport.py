@@ -24,7 +24,6 @@ How to fix it
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
@@ -40,6 +39,7 @@ from checks.contract import (
     Target,
     TlsFacts,
     curl_line,
+    escaped,
     plural,
     show,
 )
@@ -186,7 +186,7 @@ def _came(reply: Reply) -> bool:
 def _upgrade(reply: Reply) -> str:
     place = reply.headers.get("location", "")
     redirected = reply.failure is not None and reply.failure.kind is FailureKind.REDIRECT
-    return json.dumps(place[:MAX_CHARS])[1:-1] if redirected and place.startswith("https://") else ""
+    return escaped(place, MAX_CHARS) if redirected and place.startswith("https://") else ""
 
 
 def _seen(target: Target, request: Request, reply: Reply) -> Seen:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from checks.contract import InstrumentFailure, Instruments, Request, StateProbe
+from checks.contract import InstrumentFailure, Instruments, Request, StateProbe, printable
 
 MAX_CHANGES = 20
 MAX_DEPTH = 12
@@ -152,8 +152,8 @@ def _short(value: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in text[: MAX_CHARS + 1])
-    return printable if len(text) <= MAX_CHARS else printable[:MAX_CHARS] + "..."
+    shown = printable(text[:MAX_CHARS])
+    return shown if len(text) <= MAX_CHARS else f"{shown}..."
 
 
 def _number(value: object) -> bool:

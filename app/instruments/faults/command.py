@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from app.instruments.failures import printable
+from app.instruments.failures import one_line
 from app.instruments.faults.lever import LeverFailureError
 from app.instruments.references import References
 from checks.contract import InstrumentFailure
@@ -70,5 +70,5 @@ def _run_to_end(command: list[str], timeout_s: float) -> None:
             raise LeverFailureError(f"did not end within {timeout_s:g} s") from error
         if status != 0:
             output.seek(0)
-            said = printable(output.read(KEPT_BYTES).decode("utf-8", "replace"), KEPT_BYTES)
+            said = one_line(output.read(KEPT_BYTES).decode("utf-8", "replace"), KEPT_BYTES)
             raise LeverFailureError(f"ended with status {status}{': ' + said if said else ''}")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from app.instruments.failures import printable
+from app.instruments.failures import one_line
 from app.instruments.faults.lever import LeverFailureError, NotWholeError
 from app.instruments.http import HttpProbe
 from app.instruments.origins import Origin
@@ -102,7 +102,7 @@ class _Api:
             raise LeverFailureError(f"{method} {self._proxy + place}: {reply.failure.detail}")
         if not 200 <= (reply.status or 0) < 300:
             raise LeverFailureError(
-                f"{method} {self._proxy + place}: status {reply.status}, {printable(reply.text)}"
+                f"{method} {self._proxy + place}: status {reply.status}, {one_line(reply.text)}"
             )
         document = reply.document()
         return document if isinstance(document, dict) else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from checks.contract import Failure, FailureKind, plural
+from checks.contract import Failure, FailureKind, plural, printable
 
 MAX_EXAMPLES = 50
 MAX_CHARS = 200
@@ -24,7 +24,7 @@ class Examples:
         key = (failure.kind, status)
         self._counts[key] += 1
         if key not in self._texts and len(self._texts) < MAX_EXAMPLES:
-            self._texts[key] = _printable(self._hide(failure.detail))
+            self._texts[key] = printable(self._hide(failure.detail)[:MAX_CHARS])
 
     def of(self) -> Mapping[str, str]:
         """By FailureKind: the text of the commonest status, and how often others came.
@@ -41,8 +41,3 @@ class Examples:
             elif kind is FailureKind.STATUS:
                 texts[kind] += f" · {plural(number, 'reply', 'replies')} with {self._texts[key]}"
         return {str(kind): text for kind, text in texts.items()}
-
-
-def _printable(text: str) -> str:
-    """The start of hostile text on one line, without anything that steers a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text[:MAX_CHARS])
