@@ -67,6 +67,11 @@ class Reply:
     failure: Failure | None = None
 
     @property
+    def succeeded(self) -> bool:
+        """Whether a whole reply with a status of 2xx came."""
+        return self.failure is None and 200 <= (self.status or 0) < 300
+
+    @property
     def text(self) -> str:
         """The body as text; undecodable bytes are replaced."""
         return self.body.decode("utf-8", "replace")

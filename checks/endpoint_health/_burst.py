@@ -141,7 +141,7 @@ class Overrun:
             if self._done:
                 return  # what came after the end of the measurement belongs to no rate
             self.statuses[str(reply.status or "no reply")] += 1
-            self.served += good(reply)
+            self.served += reply.succeeded
             if self._holding:
                 self.held[reply.status or 0] += 1
             if reply.status == 429:
@@ -171,8 +171,3 @@ class Overrun:
 
     async def _send(self, request: Request) -> Reply:
         return await self.instruments.http.send(request, timeout_s=TIMEOUT_S)
-
-
-def good(reply: Reply) -> bool:
-    """Whether the request was served."""
-    return reply.failure is None and 200 <= (reply.status or 0) < 300

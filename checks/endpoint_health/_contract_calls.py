@@ -6,7 +6,6 @@ Private to this family. Everything of the document is hostile: paths are cleaned
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from checks.contract import Call, Example, Instruments, Operation, Request, Target, Wish
 from checks.endpoint_health._diagnosis import ASKING, HARMFUL, PATH, words
+from checks.endpoint_health._question import new_question
 
 PAID = 12  # requests that the paid model may have to answer, of all operations that take a question
 INVALID = 3  # of each that takes a question: a lax service answers these too, and pays
@@ -122,7 +122,7 @@ def requests(
         share = dealt.get(operation.label)
         if share and call is not None:
             for what, make in list(OWN.items())[: share.ours]:
-                yield Sent(operation, _render(call, make(instruments)), what, True, True)
+                yield Sent(operation, new_question(call, make(instruments)), what, True, True)
         elif use == "reads" or share:
             yield Sent(operation, _documented(operation), "what the document shows", True, False)
         elif use == "malformed":
@@ -137,17 +137,11 @@ def made(target: Target, example: Example) -> Sent:
     request = example.request
     if call is not None:
         own = {name.lower() for name in request.headers}
-        given = _render(call, "").headers
+        given = new_question(call, "").headers
         missing = {name: value for name, value in given.items() if name.lower() not in own}
         request = replace(request, headers={**request.headers, **missing})
     what = "what the schema allows" if example.valid else "what the schema forbids"
     return Sent(operation, request, what, example.valid, call is not None)
-
-
-def _render(call: Call, prompt: str) -> Request:
-    # Not from the run's seed: a key that was used before would replay its reply.
-    nonce = str(uuid.uuid4())
-    return call.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
 
 
 def _documented(operation: Operation) -> Request:

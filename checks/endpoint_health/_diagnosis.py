@@ -168,8 +168,7 @@ async def _try_reply(instruments: Instruments, request: Request, table: dict[str
     if "text/event-stream" in reply.headers.get("content-type", ""):
         return await _try_stream(instruments, request, table)
     path = answer_path(reply.document())
-    good = reply.failure is None and 200 <= (reply.status or 0) < 300
-    if good and path is not None:
+    if reply.succeeded and path is not None:
         change = toml_table("ask", table | ({"answer": path} if path else {}))
         return Tried(request.method, table["path"], reply.status, True, "", change)
     problem = reply.failure.detail if reply.failure else f"status {reply.status}, no answer in it"

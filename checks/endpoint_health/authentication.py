@@ -130,10 +130,11 @@ async def _try(
             instruments.http.send, attempt.request, timeout_s=TIMEOUT_S, fresh_connection=True
         )
         reply = await patiently(send)
-        if attempt.what in ("way", "undeclared") and _good(reply) and anywhere is None:
-            anywhere = _good(await instruments.http.send(attempts.nowhere(word), timeout_s=TIMEOUT_S))
+        if attempt.what in ("way", "undeclared") and reply.succeeded and anywhere is None:
+            nowhere = await instruments.http.send(attempts.nowhere(word), timeout_s=TIMEOUT_S)
+            anywhere = nowhere.succeeded
         tried.append(_tried(target, door, attempt, reply, anywhere=bool(anywhere)))
-        let_in = attempt.what != "valid" and _good(reply)
+        let_in = attempt.what != "valid" and reply.succeeded
         if reply.status == 429 or (let_in and not door.harmless) or _silent(tried):
             break
     return tried
@@ -142,10 +143,6 @@ async def _try(
 def _silent(tried: Sequence[Tried]) -> bool:
     """Whether it is no use to go on, since no reply comes in time."""
     return sum(each.failure == FailureKind.TIMEOUT for each in tried) >= MAX_SILENT
-
-
-def _good(reply: Reply) -> bool:
-    return reply.failure is None and 200 <= (reply.status or 0) < 300
 
 
 def _tried(target: Target, door: Door, attempt: Attempt, reply: Reply, *, anywhere: bool) -> Tried:

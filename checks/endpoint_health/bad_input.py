@@ -23,30 +23,25 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from checks.contract import (
-    BodyField,
     Check,
     FailureKind,
     Finding,
-    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
     Outcome,
     Reply,
-    Request,
     Target,
     curl_line,
     plural,
 )
 from checks.endpoint_health._bad_inputs import Case, bad_inputs
 from checks.endpoint_health._pacing import patiently
+from checks.endpoint_health._question import declared_at, known_operations, new_question
 
 CHECK = Check(
     failure_title="Bad input is accepted or crashes the service",
@@ -111,12 +106,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         return Evidence(None, "", 0, False, (), "", ())
     prompt = instruments.prompts.fresh(1)[0]
 
-    def good() -> Request:
-        # Not from the run's seed: a key that was used before would replay its reply.
-        nonce = str(uuid.uuid4())
-        return call.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
-
-    fields, methods = await _declared(instruments, good())
+    good = functools.partial(new_question, call, prompt)
+    fields, methods = declared_at(await known_operations(instruments), good())
     cases = list(bad_inputs(good, prompt, fields, methods))
     before = {fact.pid for fact in instruments.processes.listening(target.port)}
     results, broken_by = await _send_all(target, instruments, cases, route)
@@ -165,19 +156,6 @@ async def _answers(instruments: Instruments, route: Route) -> bool:
             return True
         await asyncio.sleep(RETRY_S)
     return False
-
-
-async def _declared(
-    instruments: Instruments, request: Request
-) -> tuple[Mapping[str, BodyField], frozenset[str]]:
-    """What OpenAPI says of the body's fields, and which methods are operations of their own at the path."""
-    try:
-        operations = await instruments.openapi.operations()
-    except InstrumentFailure:  # optional: without a schema less is known to be wrong
-        return {}, frozenset()
-    here = [each for each in operations if each.path == urlsplit(request.url).path]
-    fields = next((each.fields for each in here if each.method == request.method), {})
-    return fields, frozenset(each.method for each in here)
 
 
 def _result(target: Target, case: Case, reply: Reply) -> Result:

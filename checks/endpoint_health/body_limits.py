@@ -24,7 +24,6 @@ How to fix it
 from __future__ import annotations
 
 import asyncio
-import uuid
 from dataclasses import dataclass
 
 from checks.contract import (
@@ -42,6 +41,7 @@ from checks.contract import (
 )
 from checks.endpoint_health._long_bodies import Way, half_line, lengthened, long_curl
 from checks.endpoint_health._pacing import patiently
+from checks.endpoint_health._question import new_question
 
 CHECK = Check(
     failure_title="Bodies of any length are taken",
@@ -155,10 +155,7 @@ def _path(target: Target) -> str:
 
 def _question(target: Target, instruments: Instruments) -> Request:
     call = target.ask or target.stream
-    if call is None:
-        return Request()
-    nonce = str(uuid.uuid4())
-    return call.render(prompt=instruments.prompts.fresh(1)[0], user="person-1", session=nonce, nonce=nonce)
+    return new_question(call, instruments.prompts.fresh(1)[0]) if call else Request()
 
 
 async def _sent(target: Target, instruments: Instruments, way: Way, limit_bytes: int) -> Sent:

@@ -24,9 +24,8 @@ from __future__ import annotations
 
 import functools
 import time
-import uuid
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from checks.contract import (
     BodyPlan,
@@ -34,11 +33,9 @@ from checks.contract import (
     Check,
     FailureKind,
     Finding,
-    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
-    Operation,
     Reply,
     Request,
     Target,
@@ -50,6 +47,7 @@ from checks.contract import (
 from checks.endpoint_health._errors import Wrong, wrong_bodies, wrong_credentials, wrong_paths
 from checks.endpoint_health._leaks import leaks_in
 from checks.endpoint_health._pacing import patiently
+from checks.endpoint_health._question import declared_at, known_operations, new_question
 
 CHECK = Check(
     failure_title="Errors show how the service is made",
@@ -168,28 +166,14 @@ async def _cases(target: Target, instruments: Instruments, word: str) -> list[Wr
     call = target.ask or target.stream
     assert call is not None  # noqa: S101 - CHECK.needs has it
     prompt = instruments.prompts.fresh(1)[0]
-
-    def good() -> Request:
-        nonce = str(uuid.uuid4())
-        return call.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
-
-    operations = await _operations(instruments)
-    path = urlsplit(good().url).path
-    here = [each for each in operations if each.path == path]
-    fields = next((each.fields for each in here if each.method == call.method), {})
-    taken = frozenset(each.method for each in here)
+    good = functools.partial(new_question, call, prompt)
+    operations = await known_operations(instruments)
+    fields, taken = declared_at(operations, good())
     return [
         *wrong_paths(word, operations),
         *wrong_credentials(target, word),
         *wrong_bodies(good, prompt, fields, taken),
     ]
-
-
-async def _operations(instruments: Instruments) -> list[Operation]:
-    try:
-        return await instruments.openapi.operations()
-    except InstrumentFailure:  # optional: without it fewer routes and fields are known
-        return []
 
 
 async def _too_long(target: Target, instruments: Instruments, word: str) -> list[ErrorReply]:

@@ -27,7 +27,6 @@ from checks.contract import (
     Check,
     FailureKind,
     Finding,
-    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
@@ -40,6 +39,7 @@ from checks.contract import (
     percentile,
     show,
 )
+from checks.endpoint_health._meter import calls_now
 from checks.endpoint_health._pacing import patiently
 from checks.endpoint_health._states import body_kind, meaning, words_of
 
@@ -95,13 +95,13 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     async def read() -> None:
         replies.append(await patiently(lambda: instruments.http.send(request, timeout_s=5.0)))
 
-    before = await _meter(instruments)
+    before = await calls_now(instruments)
     for _ in range(METERED):
         await read()
-    after = await _meter(instruments)
+    after = await calls_now(instruments)
     paid = after - before if before is not None and after is not None else None
     wanted = 2 * instruments.profile.samples if not paid or paid < METERED else METERED
-    while len(replies) < wanted and all(map(_good, replies[-METERED:])):
+    while len(replies) < wanted and all(reply.succeeded for reply in replies[-METERED:]):
         if len(replies) >= ENOUGH and monotonic() - started > PATIENCE_S:
             break
         await read()
@@ -110,7 +110,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     return Evidence(
         url=target.absolute(place),
         reproduce=curl_line(target, request, options="-i"),
-        times_ms=tuple(round(reply.elapsed_ms, 2) for reply in replies if _good(reply)),
+        times_ms=tuple(round(reply.elapsed_ms, 2) for reply in replies if reply.succeeded),
         statuses={status: statuses.count(status) for status in sorted(set(statuses))},
         failures={reply.failure.kind: reply.failure.detail for reply in replies if reply.failure},
         redirected=any(_led_elsewhere(target.absolute(place), reply) for reply in replies),
@@ -206,18 +206,7 @@ def _said(words: list[tuple[str, str]]) -> str:
     return ", ".join(first) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
-def _good(reply: Reply) -> bool:
-    return reply.failure is None and 200 <= (reply.status or 0) < 300
-
-
 def _led_elsewhere(url: str, reply: Reply) -> bool:
     """Whether redirects led to a page for people; one that only adds a slash leads to the same route."""
     moved = reply.url.rstrip("/") not in (url.rstrip("/"), "") and reply.url.startswith("http")
     return moved and body_kind(reply) == "html"
-
-
-async def _meter(instruments: Instruments) -> float | None:
-    try:
-        return await instruments.upstream.calls()
-    except InstrumentFailure:  # optional: without a meter nothing is said of what the route costs
-        return None

@@ -42,7 +42,7 @@ from checks.contract import (
     plural,
     show,
 )
-from checks.endpoint_health._burst import TIMEOUT_S, Overrun, callers, good
+from checks.endpoint_health._burst import TIMEOUT_S, Overrun, callers
 from checks.endpoint_health._pacing import patiently
 
 CHECK = Check(
@@ -108,7 +108,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     request = who.busy({})
     route = f"{request.method} {request.url}"
     first = await patiently(functools.partial(instruments.http.send, request, timeout_s=TIMEOUT_S))
-    if not good(first):
+    if not first.succeeded:
         status = None if first.failure else first.status
         return Evidence(limit.per_s, limit.burst, limit.per, route, status)
     burst = Overrun(instruments, limit, who, word)

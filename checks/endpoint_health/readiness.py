@@ -29,7 +29,6 @@ from urllib.parse import urlsplit
 from checks.contract import (
     Check,
     Finding,
-    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
@@ -41,6 +40,7 @@ from checks.contract import (
     plural,
     show,
 )
+from checks.endpoint_health._meter import calls_now
 from checks.endpoint_health._pacing import patiently
 from checks.endpoint_health._states import STATE_KEYS, YES_OR_NO_KEYS, body_kind, meaning, words_of
 
@@ -104,18 +104,18 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     invented = await _read(instruments, Request("GET", f"/{instruments.random.getrandbits(60):015x}/ready"))
     place = health.readiness or await _found(instruments, invented, looked_at)
     request = Request("GET", place or USUAL[0], health.headers if health.readiness else {})
-    before = await _meter(instruments)
+    before = await calls_now(instruments)
     replies: list[Reply] = []
-    while place and len(replies) < READINGS and all(map(_good, replies[-1:])):
+    while place and len(replies) < READINGS and all(reply.succeeded for reply in replies[-1:]):
         replies.append(await _read(instruments, request))
-    after = await _meter(instruments)
+    after = await calls_now(instruments)
     live = await _read(instruments, Request("GET", health.liveness or "/health", health.headers))
     last = replies[-1] if replies else None
     return Evidence(
         url=target.absolute(place) if place else "",
         declared=bool(health.readiness),
         same_url=bool(place and health.liveness) and _same(target, place, health.liveness or ""),
-        like_liveness=last is not None and _good(live) and _content(live) == _content(last),
+        like_liveness=last is not None and live.succeeded and _content(live) == _content(last),
         invented=invented.status or 0,
         looked_at=tuple(looked_at),
         statuses=tuple(reply.status or 0 for reply in replies),
@@ -184,17 +184,6 @@ def _listed(value: object) -> Iterator[str]:
     for entry in value[:MAX_NAMES] if isinstance(value, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("name"), str):
             yield escaped(entry["name"], MAX_NAME_CHARS)
-
-
-def _good(reply: Reply) -> bool:
-    return reply.failure is None and 200 <= (reply.status or 0) < 300
-
-
-async def _meter(instruments: Instruments) -> float | None:
-    try:
-        return await instruments.upstream.calls()
-    except InstrumentFailure:  # optional: without a meter nothing is said of what the route costs
-        return None
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:

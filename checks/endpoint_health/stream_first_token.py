@@ -22,7 +22,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import uuid
 from dataclasses import dataclass
 from statistics import NormalDist, median
 from time import monotonic
@@ -43,6 +42,7 @@ from checks.contract import (
     show,
 )
 from checks.endpoint_health._pacing import patiently
+from checks.endpoint_health._question import new_question
 
 CHECK = Check(
     failure_title="Streams are slow to begin, or come all at once",
@@ -111,8 +111,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     started = monotonic()
     patience_s = PATIENCE_S * instruments.profile.deadline_factor
     for prompt in instruments.prompts.fresh(max(ENOUGH, instruments.profile.samples // 2)):
-        nonce = str(uuid.uuid4())
-        request = target.stream.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
+        request = new_question(target.stream, prompt)
         read = functools.partial(instruments.sse.read, request, timeout_s=TIMEOUT_S)
         streams.append(_stream(target, await patiently(read)))
         failed = sum(stream.first_token_ms is None for stream in streams)

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,6 +43,7 @@ from checks.contract import (
 )
 from checks.endpoint_health._leaving import Leaving, leave_one
 from checks.endpoint_health._pacing import patiently
+from checks.endpoint_health._question import new_question
 from checks.endpoint_health._streams import Heard, heard, misframed, unended, unlike
 
 CHECK = Check(
@@ -92,9 +92,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     if stream is None:
         raise InstrumentFailure("No streaming request is declared.", missing="stream")
 
-    def request(prompt: str) -> Request:
-        nonce = str(uuid.uuid4())
-        return stream.render(prompt=prompt, user="person-1", session=nonce, nonce=nonce)
+    request = functools.partial(new_question, stream)
 
     async def listen(prompt: str) -> Heard:
         read = functools.partial(instruments.sse.read, request(prompt), timeout_s=TIMEOUT_S)
