@@ -11,9 +11,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Literal
 
-from checks.contract import Answer, Finding, InstrumentFailure, Instruments, Target, wilson_interval
+from checks.contract import Answer, Finding, InstrumentFailure, Instruments, Route, Target, wilson_interval
 
 DISTINCT = 4
 ASKS = 8  # a perfect cache then answers 7 of 8 (87.5 %), which leaves room above limits of 70 % and 80 %
@@ -21,6 +20,7 @@ PACE_S = 0.02  # between two asks of one user, so that a rate limit meant for pe
 MAX_BLOCKS = 5
 ENOUGH_S = 20.0  # in the quick profile no block begins later than this, however slow the service is
 NARROW_RATIO = 0.06  # half of the interval: with 87.5 % hits this takes four blocks, with none one
+DAYS_PER_MONTH = 30
 NO_ROUTE = "No declared route answers a question."
 MIN_REPEATS = 20  # fewer answered repeats prove nothing
 STILL_METER = (
@@ -37,7 +37,7 @@ class Mix:
     ``problem`` and ``meter_problem`` say why an answer was not good and why there are no calls.
     """
 
-    route: Literal["ask", "stream"] | None
+    route: Route | None
     asked: int = 0
     answered: int = 0
     repeats_answered: int = 0
@@ -109,7 +109,7 @@ class Meter:
         return total
 
 
-async def answering_routes(target: Target, instruments: Instruments) -> list[Literal["ask", "stream"]]:
+async def answering_routes(target: Target, instruments: Instruments) -> list[Route]:
     """The first route that answers, and the stream beside it where that answers too."""
     first = await instruments.questions.route()
     if first != "ask" or target.stream is None:
@@ -118,7 +118,7 @@ async def answering_routes(target: Target, instruments: Instruments) -> list[Lit
     return ["ask", "stream"] if answer.good else ["ask"]
 
 
-async def ask_mix(instruments: Instruments, route: Literal["ask", "stream"] | None) -> Mix:
+async def ask_mix(instruments: Instruments, route: Route | None) -> Mix:
     """Ask blocks until the profile's samples are there and the hit ratio is known well, or five are asked.
 
     ``route`` is found by the caller beforehand, since finding it asks a question too.
@@ -126,7 +126,7 @@ async def ask_mix(instruments: Instruments, route: Literal["ask", "stream"] | No
     return (await ask_mixes(instruments, [route] if route else []) or (Mix(route),))[0]
 
 
-async def ask_mixes(instruments: Instruments, routes: Sequence[Literal["ask", "stream"]]) -> tuple[Mix, ...]:
+async def ask_mixes(instruments: Instruments, routes: Sequence[Route]) -> tuple[Mix, ...]:
     """The same over several routes, which take turns: what is to be known well is all of them together."""
     mixes = [Mix(route) for route in routes]
     meter = Meter(instruments)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal
 
-from checks.contract import FailureKind, Instruments, Target
+from checks.cache._mix import PACE_S
+from checks.contract import FailureKind, Instruments, Route, Target
 
-ROUTES: tuple[Literal["ask", "stream"], ...] = ("ask", "stream")
+ROUTES: tuple[Route, ...] = ("ask", "stream")
 USERS = 5
-PACE_S = 0.02  # between two asks of one user, so that a rate limit meant for people is not met
 PATIENCE_S = 10.0  # who was silent for so long is not asked again
 
 
@@ -28,9 +27,7 @@ async def ask_declared(target: Target, instruments: Instruments, count: int, *, 
     return 0
 
 
-async def ask_new(
-    instruments: Instruments, route: Literal["ask", "stream"], count: int, *, again: int = 0
-) -> int:
+async def ask_new(instruments: Instruments, route: Route, count: int, *, again: int = 0) -> int:
     """Ask ``count`` never-seen questions, each ``again`` more times; how many asks were answered."""
     prompts = instruments.prompts.fresh(count)
 
@@ -40,7 +37,7 @@ async def ask_new(
     return sum(await asyncio.gather(*(user(number) for number in range(USERS))))
 
 
-async def _answered(instruments: Instruments, route: Literal["ask", "stream"], prompts: Sequence[str]) -> int:
+async def _answered(instruments: Instruments, route: Route, prompts: Sequence[str]) -> int:
     good = 0
     for prompt in prompts:
         answer = await instruments.questions.ask(prompt, route=route, timeout_s=PATIENCE_S)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from checks.cache._mix import STILL_METER, Mix, ask_mix, cannot_say
+from checks.cache._mix import DAYS_PER_MONTH, STILL_METER, Mix, ask_mix, cannot_say
 from checks.cache._reproduce import ask_twice, meter_line
 from checks.contract import (
     Check,
@@ -43,7 +43,6 @@ CHECK = Check(
     deadline_s=120,
     typical_s=4,
 )
-DAYS_PER_MONTH = 30
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import monotonic
 
 from checks.cache._questions import ask_declared
 from checks.cache._reproduce import redis_cli
+from checks.cache._rounds import ENOUGH_S, PAUSE_S, more_needed
 from checks.contract import (
     Check,
     Finding,
@@ -58,11 +58,6 @@ CHECK = Check(
     typical_s=2,
 )
 GETS = 200
-ROUNDS = 5
-MOST_ROUNDS = 9
-ENOUGH_S = 3.0
-PAUSE_S = 0.1  # between rounds, so that they do not all fall into a busy moment
-DISAGREE = 3.0  # rounds that differ by more than this factor need more of them
 QUESTIONS, AGAIN = 5, 4
 SLOW_MS = 10.0  # the slow log's own default: as long as that, everybody else waits
 
@@ -99,7 +94,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     rounds = [await _round(instruments)]
     answered = await ask_declared(target, instruments, QUESTIONS, again=AGAIN)
     until = monotonic() + ENOUGH_S
-    while monotonic() < until and _more_needed(rounds):
+    while monotonic() < until and more_needed(len(rounds), rounds):
         rounds.append(await _round(instruments))
     logged_after, problem_after = await _slow_log(instruments)
     after = await instruments.redis.state()
@@ -193,10 +188,3 @@ def _slow(evidence: Evidence) -> str:
         f" Yet {plural(len(evidence.slow), 'command')} held everybody up meanwhile, the slowest "
         f"{show(slowest_ms, 'ms')}: {', '.join(name for name, _ in names.most_common(3))}."
     )
-
-
-def _more_needed(rounds_p99_ms: Sequence[float]) -> bool:
-    if len(rounds_p99_ms) < ROUNDS:
-        return True
-    disagree = max(rounds_p99_ms) > DISAGREE * min(rounds_p99_ms)
-    return disagree and len(rounds_p99_ms) < MOST_ROUNDS

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from checks.cache._mix import STILL_METER, Mix, answering_routes, ask_mixes, cannot_say
+from checks.cache._mix import DAYS_PER_MONTH, STILL_METER, Mix, answering_routes, ask_mixes, cannot_say
 from checks.cache._reproduce import ask_twice, meter_line
 from checks.contract import (
     Check,
@@ -52,7 +52,6 @@ CHECK = Check(
     deadline_s=150,
     typical_s=5,
 )
-DAYS_PER_MONTH = 30
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from statistics import median
 from time import monotonic
 
 from checks.cache._reproduce import redis_cli
+from checks.cache._rounds import ENOUGH_S, PAUSE_S, more_needed
 from checks.contract import (
     Check,
     Finding,
@@ -49,11 +50,6 @@ CHECK = Check(
     typical_s=1,
 )
 PINGS = 20
-ROUNDS = 5
-MOST_ROUNDS = 9
-ENOUGH_S = 3.0
-PAUSE_S = 0.1  # between rounds, so that they do not all fall into a busy moment
-DISAGREE = 3.0  # rounds whose slow PINGs differ by more than this factor need more of them
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     rounds_ms: list[tuple[float, ...]] = []
     until = monotonic() + ENOUGH_S
     try:
-        while not rounds_ms or (monotonic() < until and _more_needed(rounds_ms)):
+        while not rounds_ms or (monotonic() < until and more_needed(len(rounds_ms), _p95s_ms(rounds_ms))):
             rounds_ms.append(tuple(await instruments.redis.ping_ms(PINGS)))
             await asyncio.sleep(PAUSE_S)
     except InstrumentFailure as failure:
@@ -109,14 +105,6 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         fix="Move Redis nearer to the service; look for slow commands, a busy host or slow name resolution.",
         reproduce=evidence.reproduce,
     )
-
-
-def _more_needed(rounds_ms: Sequence[Sequence[float]]) -> bool:
-    if len(rounds_ms) < ROUNDS:
-        return True
-    p95s_ms = _p95s_ms(rounds_ms)
-    disagree = bool(p95s_ms) and max(p95s_ms) > DISAGREE * min(p95s_ms)
-    return disagree and len(rounds_ms) < MOST_ROUNDS
 
 
 def _p95s_ms(rounds_ms: Sequence[Sequence[float]]) -> list[float]:
