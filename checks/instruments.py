@@ -15,7 +15,7 @@ from enum import StrEnum
 from random import Random
 from typing import Any, Literal, Protocol
 
-from checks.load import Load, Scenario, Statistics
+from checks.load import Load, Route, Scenario, Statistics
 from checks.target import Request
 
 
@@ -263,7 +263,7 @@ class Answer:
     declares no marker. ``problem`` says in words why an answer is not good.
     """
 
-    route: Literal["ask", "stream"]
+    route: Route
     good: bool
     status: int | None
     text: str
@@ -276,23 +276,21 @@ class Answer:
 class Questions(Protocol):
     """Asks the declared business question; falls back on the declared stream where ``[ask]`` is broken."""
 
-    async def route(self) -> Literal["ask", "stream"] | None:
+    async def route(self) -> Route | None:
         """The declared route that answers a question just now (``ask`` first), or None."""
 
     async def ask(
         self,
         prompt: str,
         *,
-        route: Literal["ask", "stream"] = "ask",
+        route: Route = "ask",
         user: str = "",
         session: str = "",
         timeout_s: float = 30.0,
     ) -> Answer:
         """Ask one question. Never raises for what the service does."""
 
-    def curl(
-        self, prompt: str, *, route: Literal["ask", "stream"] = "ask", user: str = "", session: str = ""
-    ) -> str:
+    def curl(self, prompt: str, *, route: Route = "ask", user: str = "", session: str = "") -> str:
         """The same question as a curl line, secrets as ``$ENV_NAME``."""
 
 
@@ -317,7 +315,7 @@ class Bursts(Protocol):
     """Asks one question many times at the same moment, on connections that are open beforehand."""
 
     async def at_once(
-        self, prompt: str, count: int, *, route: Literal["ask", "stream"] = "ask", timeout_s: float = 30.0
+        self, prompt: str, count: int, *, route: Route = "ask", timeout_s: float = 30.0
     ) -> Burst:
         """Ask as one user, each in a session of its own. Never raises for what the service does."""
 

@@ -15,8 +15,7 @@ from app.instruments.load.http1.replies import AnswerReader, StreamReader
 from app.instruments.load.http1.requests import RequestWriter
 from app.instruments.load.samples import Cached
 from app.instruments.wire import ended_by
-from checks.contract import Burst, Failure, FailureKind, InstrumentFailure, Target
-from checks.load import Route
+from checks.contract import Burst, Failure, FailureKind, InstrumentFailure, Route, Target
 from checks.target import Stream
 
 RATE_LIMITED = 429

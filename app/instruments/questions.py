@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from random import Random
-from typing import Literal
 
 from app.instruments.http import HttpProbe
 from app.instruments.prompts import RunPrompts
@@ -17,6 +16,7 @@ from checks.contract import (
     InstrumentFailure,
     Reply,
     Request,
+    Route,
     StreamReply,
     Target,
     at_path,
@@ -24,7 +24,6 @@ from checks.contract import (
     printable,
 )
 
-Route = Literal["ask", "stream"]
 ROUTE_TRIES = 2  # a route that fails now and then is still the one that users have
 
 

@@ -14,9 +14,7 @@ from hashlib import sha256
 from random import Random
 from typing import Literal
 
-from checks.contract import Answer, Instruments, Target, printable
-
-Route = Literal["ask", "stream"]
+from checks.contract import Answer, Instruments, Route, Target, printable
 
 AT_A_TIME = 4  # in turn; at once is all of a pair
 SHOWN_CHARS = 120

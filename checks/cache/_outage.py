@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
-from typing import Literal
 
 from checks.cache._mix import Meter
-from checks.contract import Answer, InstrumentFailure, Instruments
+from checks.contract import Answer, InstrumentFailure, Instruments, Route
 
 WAYS = {"refuse": "refuses connections", "hang": "is silent"}
 USERS = 2
@@ -102,7 +101,7 @@ class CommandCount:
 class Pairs:
     """Asks pairs, one at a time, so that what the meter and Redis count belongs to them."""
 
-    def __init__(self, instruments: Instruments, route: Literal["ask", "stream"]) -> None:
+    def __init__(self, instruments: Instruments, route: Route) -> None:
         self._instruments = instruments
         self._route = route
         self._meter = Meter(instruments)
@@ -129,9 +128,7 @@ class Pairs:
 class Users:
     """Two users, some questions that the service will know, and as many new ones as are needed."""
 
-    def __init__(
-        self, instruments: Instruments, route: Literal["ask", "stream"], known: Sequence[str]
-    ) -> None:
+    def __init__(self, instruments: Instruments, route: Route, known: Sequence[str]) -> None:
         self._instruments = instruments
         self._route = route
         self._known = known

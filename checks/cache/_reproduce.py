@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
-from checks.contract import Instruments, Target
+from checks.contract import Instruments, Route, Target
 
 PASSWORD = re.compile(r"^(\w+://[^:/@]*:)(?!\$\{)[^/]+@")
 
@@ -16,7 +15,7 @@ def redis_cli(url: str) -> str:
     return f'redis-cli -u "{shown}"'
 
 
-def ask_twice(instruments: Instruments, prompt: str, route: Literal["ask", "stream"] | None) -> str:
+def ask_twice(instruments: Instruments, prompt: str, route: Route | None) -> str:
     """A loop that asks the same question twice and times it; empty where no route answers."""
     if route is None:
         return ""

@@ -42,7 +42,7 @@ from checks.cache._crossing import (
     pairs_of,
 )
 from checks.cache._mix import NO_ROUTE, Meter
-from checks.contract import Check, Finding, Instruments, Kind, Limit, Target, plural, show
+from checks.contract import Check, Finding, Instruments, Kind, Limit, Route, Target, plural, show
 
 CHECK = Check(
     failure_title="Answers reach questions or users they were not made for",
@@ -73,7 +73,7 @@ class Evidence:
     ``reproduce`` has shell lines for each pair of the rounds, by its first question.
     """
 
-    route: Literal["ask", "stream"] | None
+    route: Route | None
     single_calls: float | None
     rounds: tuple[Round, ...]
     users: tuple[Users, ...]

@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import monotonic
-from typing import Literal
 
 from checks.cache._mix import NO_ROUTE, Meter
 from checks.cache._reproduce import ask_twice
@@ -36,6 +35,7 @@ from checks.contract import (
     Instruments,
     Kind,
     Limit,
+    Route,
     Target,
     objective,
     plural,
@@ -141,9 +141,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     ).but(value=ratio)
 
 
-async def _ask_all(
-    instruments: Instruments, prompts: Sequence[str], route: Literal["ask", "stream"] | None
-) -> list[Answer]:
+async def _ask_all(instruments: Instruments, prompts: Sequence[str], route: Route | None) -> list[Answer]:
     places = asyncio.Semaphore(USERS)
 
     async def ask(prompt: str) -> Answer:

@@ -27,11 +27,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from checks.cache._mix import NO_ROUTE, STILL_METER, Meter, answering_routes
 from checks.cache._reproduce import meter_line
-from checks.contract import Burst, Check, Finding, Instruments, Kind, Limit, Outcome, Target, plural, show
+from checks.contract import (
+    Burst,
+    Check,
+    Finding,
+    Instruments,
+    Kind,
+    Limit,
+    Outcome,
+    Route,
+    Target,
+    plural,
+    show,
+)
 
 CHECK = Check(
     failure_title="The same question at once is paid for many times",
@@ -62,7 +73,7 @@ class Thresholds:
 class Rush:
     """One burst: its route, what became of it, the calls it cost, and those of the same question later."""
 
-    route: Literal["ask", "stream"]
+    route: Route
     burst: Burst
     calls: float
     later_calls: float
@@ -142,7 +153,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     )
 
 
-async def _rush(instruments: Instruments, meter: Meter, route: Literal["ask", "stream"]) -> Rush:
+async def _rush(instruments: Instruments, meter: Meter, route: Route) -> Rush:
     [prompt] = instruments.prompts.fresh(1)
     burst = await instruments.bursts.at_once(prompt, AT_ONCE, route=route)
     calls = await meter.settled(SETTLE_S, SETTLED_WITHIN_S)
@@ -162,7 +173,7 @@ def _unkept(rushes: Sequence[Rush]) -> bool:
     return 2 * sum(rush.later_calls > 0 for rush in rushes) >= len(rushes)
 
 
-def _reproduce(target: Target, instruments: Instruments, route: Literal["ask", "stream"]) -> str:
+def _reproduce(target: Target, instruments: Instruments, route: Route) -> str:
     curl = instruments.questions.curl(instruments.prompts.fresh(1)[0], route=route)
     meter = meter_line(target)
     return f"{meter}\nfor i in $(seq {AT_ONCE}); do {curl} & done; wait\n{meter}"

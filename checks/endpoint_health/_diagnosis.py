@@ -10,10 +10,10 @@ import json
 import re
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
-from checks.contract import InstrumentFailure, Instruments, Operation, Request, Target
+from checks.contract import InstrumentFailure, Instruments, Operation, Request, Route, Target
 from checks.endpoint_health._pacing import patiently
 from checks.endpoint_health._proposal import (
     answer_path,
@@ -82,9 +82,7 @@ class Tried:
     target_change: str
 
 
-async def try_others(
-    target: Target, instruments: Instruments, failing: Literal["ask", "stream"]
-) -> tuple[Tried, ...]:
+async def try_others(target: Target, instruments: Instruments, failing: Route) -> tuple[Tried, ...]:
     """Try the other declared route, then what OpenAPI offers; the first that works ends the search."""
     tried: list[Tried] = []
     if failing == "ask" and target.stream is not None:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from dataclasses import dataclass
-from typing import Literal
 
 from checks.contract import (
     Check,
@@ -35,6 +34,7 @@ from checks.contract import (
     Limit,
     Outcome,
     Reply,
+    Route,
     Target,
     curl_line,
     plural,
@@ -59,7 +59,6 @@ MAX_LOOKS = 3  # at whether the service still answers, after inputs that got no 
 TRIES = 3
 RETRY_S = 0.3
 MAX_LINE_CHARS = 4_000
-Route = Literal["ask", "stream"]
 
 
 @dataclass(frozen=True)

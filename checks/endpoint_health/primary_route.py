@@ -23,7 +23,6 @@ import asyncio
 import math
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
 
 from checks.contract import (
     Answer,
@@ -33,6 +32,7 @@ from checks.contract import (
     Kind,
     Limit,
     Outcome,
+    Route,
     Target,
     plural,
     wilson_interval,
@@ -80,7 +80,7 @@ class Asked:
 class Evidence:
     """Each question in order, and the other routes that were tried when they failed."""
 
-    route: Literal["ask", "stream"]
+    route: Route
     path: str
     asked: tuple[Asked, ...]
     tried: tuple[Tried, ...]
@@ -89,7 +89,7 @@ class Evidence:
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Ask until all are asked or the outcome is certain; then look for what works."""
-    route: Literal["ask", "stream"] = "ask" if target.ask else "stream"
+    route: Route = "ask" if target.ask else "stream"
     call = target.ask or target.stream
     questions = instruments.prompts.fresh(QUESTIONS)
 

@@ -24,7 +24,6 @@ import asyncio
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
-from typing import Literal
 
 from checks.contract import (
     Answer,
@@ -37,6 +36,7 @@ from checks.contract import (
     Kind,
     Limit,
     Outcome,
+    Route,
     Target,
     objective,
     plural,
@@ -86,7 +86,7 @@ class Probe:
 class Evidence:
     """The questions in order; ``answered_again_s`` is None when no answer came within RECOVERY_S."""
 
-    route: Literal["ask", "stream"] | None
+    route: Route | None
     patience_s: float
     probes: tuple[Probe, ...]
     answered_again_s: float | None
@@ -125,7 +125,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     )
 
 
-async def _answered_again_s(instruments: Instruments, route: Literal["ask", "stream"]) -> float | None:
+async def _answered_again_s(instruments: Instruments, route: Route) -> float | None:
     started = monotonic()
     while monotonic() - started < RECOVERY_S:
         prompt = instruments.prompts.fresh(1)[0]
@@ -135,9 +135,7 @@ async def _answered_again_s(instruments: Instruments, route: Literal["ask", "str
     return None
 
 
-async def _probe(
-    instruments: Instruments, route: Literal["ask", "stream"], prompt: str, answer: Answer
-) -> Probe:
+async def _probe(instruments: Instruments, route: Route, prompt: str, answer: Answer) -> Probe:
     """What came, and what the same question gets now where it was answered during the cut."""
     again = await instruments.questions.ask(prompt, route=route) if answer.good else None
     return Probe(

@@ -6,15 +6,15 @@ Private to this family.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any
 
-from checks.contract import InstrumentFailure, Instruments, LoadPlan, LoadSummary, Target
+from checks.contract import InstrumentFailure, Instruments, LoadPlan, LoadSummary, Route, Target
 
 ATTEMPTS = 3  # a hiccup of this machine is measured again; a driver that cannot keep up will say so each time
 NO_REQUEST = "No request was sent."
 
 
-def route_of(target: Target) -> Literal["ask", "stream"]:
+def route_of(target: Target) -> Route:
     """The route that is driven: ``[ask]`` even where only ``[stream]`` works, since it is what users have.
 
     Raises InstrumentFailure where neither is declared.

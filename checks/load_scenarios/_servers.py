@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Literal
 
-from checks.contract import Instruments, Request, Target, at_path, plural
+from checks.contract import Instruments, Request, Route, Target, at_path, plural
 
 LOOKS = 5  # at the health route, over new connections, so that replicas show
 CLOCK_GRAIN_S = 1.0  # a start time is counted from the boot, whose own time may be corrected
@@ -90,7 +89,7 @@ def restart_between(before: Servers, after: Servers, failed: int) -> str:
 
 
 async def answers_within(
-    instruments: Instruments, route: Literal["ask", "stream"], wait_s: float = ANSWERS_WITHIN_S
+    instruments: Instruments, route: Route, wait_s: float = ANSWERS_WITHIN_S
 ) -> float | None:
     """Seconds until a never-seen question gets a good answer; None where none does within ``wait_s``."""
     started = time.monotonic()
