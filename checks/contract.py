@@ -76,7 +76,7 @@ from checks.target import (
     Transaction,
     at_path,
 )
-from checks.texts import escaped, printable
+from checks.texts import document_in, escaped, printable
 from checks.wording import plural, show
 
 __all__ = [
@@ -142,6 +142,7 @@ __all__ = [
     "at_path",
     "curl_line",
     "curve_share",
+    "document_in",
     "escaped",
     "objective",
     "percentile",

@@ -7,7 +7,6 @@ not assessed with that sentence.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from checks.load import Load, Route, Scenario, Statistics
 from checks.target import Request
+from checks.texts import document_in
 
 
 class InstrumentFailure(Exception):  # noqa: N818 - it names a fact about the service, not a bug
@@ -78,10 +78,7 @@ class Reply:
 
     def document(self) -> object:
         """The body as JSON, or None where it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        return document_in(self.body)
 
 
 class Http(Protocol):

@@ -16,6 +16,8 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from checks.texts import document_in
+
 PLACEHOLDER = re.compile(r"\{(prompt|user|session|nonce)\}")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # a secret, by the name of its variable
 HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
@@ -235,7 +237,7 @@ class Stream(Call):
             return True
         if self.end_data is not None and data.strip() == self.end_data:
             return True
-        return self.end_json is not None and at_path(_json_or_none(data), self.end_json) is not None
+        return self.end_json is not None and at_path(document_in(data), self.end_json) is not None
 
     def text(self, event: str, data: str) -> str:
         """Token text of one event; "" for a role-only, empty or terminal event."""
@@ -243,15 +245,8 @@ class Stream(Call):
             return ""
         if not self.token:
             return data
-        found = at_path(_json_or_none(data), self.token)
+        found = at_path(document_in(data), self.token)
         return found if isinstance(found, str) else ""
-
-
-def _json_or_none(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 class OpenApiPlace(Table):

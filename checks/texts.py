@@ -1,4 +1,4 @@
-"""How a text that a service sent is made fit to be kept and shown: nothing in it steers a terminal."""
+"""Texts that a service sent: read without trust, and made fit to be kept and shown."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ def printable(text: str) -> str:
 def escaped(text: str, most_chars: int) -> str:
     """The start of ``text`` in ASCII, the rest of its characters as JSON escapes them."""
     return json.dumps(text[:most_chars])[1:-1]
+
+
+def document_in(text: str | bytes) -> object:
+    """``text`` as JSON, or None where it is none, or nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.discovery.cleaning import own_text
 from app.instruments.metrics import UnreadablePageError, counters
-from checks.contract import Reply, StreamReply, at_path
+from checks.contract import Reply, StreamReply, at_path, document_in
 
 ANSWERS = re.compile(r"answer|reply|response|text|content|message|output|result", re.IGNORECASE)
 TOKENS = re.compile(r"text|content|token|delta|answer|chunk", re.IGNORECASE)
@@ -132,7 +131,7 @@ def fields_named(reply: Reply) -> list[str]:
 def stream_reading(reply: StreamReply, repeated: StreamReply | None = None) -> dict[str, Any]:
     """Where the token text is and what ends the stream, from the events of one."""
     table: dict[str, Any] = {}
-    documents = [_parsed(event.data) for event in reply.events]
+    documents = [document_in(event.data) for event in reply.events]
     for document in documents:
         paths = [path for path, text in leaves(document) if isinstance(text, str) and text.strip()]
         if named := [path for path in paths if TOKENS.search(path)]:
@@ -147,7 +146,7 @@ def stream_reading(reply: StreamReply, repeated: StreamReply | None = None) -> d
         table |= _end_by_json(documents)
     if repeated and repeated.events:
         marker = cache_marker(
-            (reply.headers, document), (repeated.headers, _parsed(repeated.events[-1].data))
+            (reply.headers, document), (repeated.headers, document_in(repeated.events[-1].data))
         )
         table |= {"cached": marker[0]} if marker else {}
     return table
@@ -186,10 +185,3 @@ def model_names(document: object) -> list[str]:
         else []
     )
     return [own_text(each)[:200] for each in ids if isinstance(each, str) and each.strip()]
-
-
-def _parsed(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -21,6 +21,7 @@ from checks.contract import (
     Target,
     at_path,
     curl_line,
+    document_in,
     printable,
 )
 
@@ -131,7 +132,7 @@ class DeclaredQuestions:
             failure = Failure(FailureKind.WRONG_BODY, "the stream ended without its declared last event")
         cached = None
         if stream.cached is not None and failure is None:
-            cached = stream.cached.shown(reply.headers, _json(last.data) if last else None)
+            cached = stream.cached.shown(reply.headers, document_in(last.data) if last else None)
         return Answer(
             "stream",
             failure is None,
@@ -170,10 +171,3 @@ def _no_text(reply: Reply, document: object, path: str | None) -> str:
 def _start(text: str) -> str:
     start = printable(text[:120]).strip()
     return f": {start}" if start else ""
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

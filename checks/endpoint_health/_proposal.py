@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from checks.contract import Event, Operation, Target, at_path
+from checks.contract import Event, Operation, Target, at_path, document_in
 
 MAX_TEXT_CHARS = 200
 MAX_NAMES = 30
@@ -91,8 +91,8 @@ def _texts(node: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
 
 def stream_keys(events: tuple[Event, ...]) -> dict[str, Any] | None:
     """``token`` and how the stream ends, guessed from its events; None where no event holds a text."""
-    paths = [path for event in events if (path := answer_path(_json(event.data))) is not None]
-    plain = [event for event in events if _json(event.data) is None and event.data.strip()]
+    paths = [path for event in events if (path := answer_path(document_in(event.data))) is not None]
+    plain = [event for event in events if document_in(event.data) is None and event.data.strip()]
     found: dict[str, Any] = {}
     if paths:
         found["token"] = max(dict.fromkeys(paths), key=paths.count)
@@ -104,13 +104,6 @@ def stream_keys(events: tuple[Event, ...]) -> dict[str, Any] | None:
     elif last.name != events[0].name and re.fullmatch(r"[\w.-]{1,60}", last.name):
         found["end_event"] = last.name
     return found
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def toml_table(table: str, values: Mapping[str, Any]) -> str:

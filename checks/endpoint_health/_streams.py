@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from checks.contract import Event, Stream, StreamReply, at_path, printable
+from checks.contract import Event, Stream, StreamReply, at_path, document_in, printable
 
 MAX_CHARS = 80
 MAX_KEYS = 30
@@ -75,7 +75,7 @@ def heard(stream: Stream, reply: StreamReply) -> Heard:
         not_ascii=not text.isascii(),
         text=_digest(text.strip()),
         bare=_digest("".join(text.split())),
-        cached=stream.cached.shown(reply.headers, _json(last.data) if last else None)
+        cached=stream.cached.shown(reply.headers, document_in(last.data) if last else None)
         if stream.cached and good
         else None,
         problem=clean(reply.failure.detail, 200) if reply.failure else "",
@@ -157,7 +157,7 @@ def _end(stream: Stream, last: Event | None, speaking: set[str]) -> str:
         return ""
     if stream.end_event or stream.end_data or stream.end_json:
         return f"`{clean(last.name)}`" if stream.ends(last.name, last.data) else ""
-    document = _json(last.data)
+    document = document_in(last.data)
     says = (last.name, at_path(document, "type"), at_path(document, "event"))
     if last.data.strip() == "[DONE]" or (last.name in USUAL_ENDS and last.name not in speaking):
         return f"`{clean(last.data if last.name == 'message' else last.name)}`"
@@ -191,7 +191,7 @@ def _held_by_all(speaking: Sequence[Event]) -> dict[str, dict[str, str]]:
 
 
 def _holds(data: str) -> dict[str, str]:
-    document = _json(data)
+    document = document_in(data)
     if not isinstance(document, dict):
         return {}
     return {clean(str(key)): _kind(value) for key, value in list(document.items())[:MAX_KEYS]}
@@ -206,13 +206,6 @@ def _kind(value: object) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return "number"
     return type(value).__name__
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _digest(text: str) -> str:

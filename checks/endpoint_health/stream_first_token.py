@@ -20,7 +20,6 @@ How to fix it
 from __future__ import annotations
 
 import functools
-import json
 import math
 from dataclasses import dataclass
 from statistics import NormalDist, median
@@ -37,6 +36,7 @@ from checks.contract import (
     StreamReply,
     Target,
     curve_share,
+    document_in,
     objective,
     plural,
     show,
@@ -246,13 +246,6 @@ def _stream(target: Target, reply: StreamReply) -> Stream:
         len(times_ms),
         max(reply.end_ms, 0.001),
         len(reply.events),
-        stream.cached.shown(reply.headers, _json(last)) if stream.cached and good else None,
+        stream.cached.shown(reply.headers, document_in(last)) if stream.cached and good else None,
         reply.failure.detail[:200] if reply.failure else "",
     )
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
