@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from app.sample.processes import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.02
 END_S = 10.0
@@ -141,9 +143,7 @@ def busy(core: int) -> Iterator[None]:
 
 def free_port() -> int:
     """A port of loopback that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def await_port(port: int, program: Program) -> None:

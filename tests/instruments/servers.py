@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from app.instruments.origins import declared_origins
 from app.instruments.references import References
 from app.instruments.wire import Wire
+from app.sample.processes import free_ports
 from checks.contract import InstrumentFailure, Target
 
 Talk = Callable[["Visit"], Awaitable[None]]
@@ -98,10 +98,8 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> V
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nothing listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port on 127.0.0.1 that nothing listens on just now, and no outgoing connection is given."""
+    return free_ports(1)[0]
 
 
 def wire_to(target: Target, environment: dict[str, str] | None = None, *, reading: bool = False) -> Wire:

@@ -12,6 +12,7 @@ own transports serve.
 from __future__ import annotations
 
 import asyncio
+import errno
 import select
 import socket
 from collections.abc import Callable
@@ -42,6 +43,17 @@ class TimedProtocol(asyncio.Protocol):
 P = TypeVar("P", bound=TimedProtocol)
 
 
+def refuse_itself(sock: socket.socket) -> None:
+    """Raises ConnectionRefusedError where ``sock`` was connected to itself.
+
+    TCP allows it: on the same host a connection may be given the very port that it calls where nobody
+    listens, and then answers itself with its own request (RFC 9293, simultaneous open). Of the thousands
+    of tries while a service is down, some do.
+    """
+    if sock.getsockname()[:2] == sock.getpeername()[:2]:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens; the connection met itself")
+
+
 class PlainSockets:
     """The plain sockets of one event loop. Made and closed within it."""
 
@@ -61,6 +73,7 @@ class PlainSockets:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.sock_connect(sock, (address, port))
+            refuse_itself(sock)
         except BaseException:
             sock.close()
             raise

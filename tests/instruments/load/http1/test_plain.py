@@ -14,7 +14,7 @@ import uvloop
 
 from app.instruments.load.http1 import endpoint
 from app.instruments.load.http1.endpoint import Endpoint
-from app.instruments.load.http1.plain import AVAILABLE, READ_BYTES, PlainSockets, TimedProtocol
+from app.instruments.load.http1.plain import AVAILABLE, READ_BYTES, PlainSockets, TimedProtocol, refuse_itself
 from app.instruments.origins import Origin
 from tests.instruments.load.loads import a_target, answers, load
 from tests.instruments.servers import scripted
@@ -228,6 +228,16 @@ def test_a_port_that_nobody_listens_on_is_refused_and_leaves_no_descriptor_behin
         sockets.close()
 
     uvloop.run(main())
+
+
+def test_a_connection_that_met_itself_is_refused_and_one_to_a_server_is_not():
+    with socket.socket() as alone, socket.create_server(("127.0.0.1", 0)) as server:
+        alone.bind(("127.0.0.1", 0))
+        alone.connect(alone.getsockname())
+        with pytest.raises(ConnectionRefusedError, match="met itself"):
+            refuse_itself(alone)
+        with socket.create_connection(server.getsockname()) as calling:
+            refuse_itself(calling)
 
 
 def test_closing_closes_every_socket():
