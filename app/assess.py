@@ -31,7 +31,7 @@ from app.rubric import Entry, Rubric
 from app.scoring import score
 from checks import LoadedCheck, all_checks
 from checks.contract import Finding, Outcome, Profile
-from checks.target import Target
+from checks.contract.target import Target
 
 REACH_TIMEOUT_S = 5.0
 LEFT_OUT = "Left out of this run."

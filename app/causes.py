@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from app.records import Scorecard, ScoredFinding, Verdict
 from app.wording import VERDICT_TITLES, listed, percent, score_text
-from checks.findings import Outcome
-from checks.wording import NBSP, plural
+from checks.contract.findings import Outcome
+from checks.contract.wording import NBSP, plural
 
 EPSILON = 1e-9
 

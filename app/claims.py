@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal
 
 from app.records import ClaimState, ScoredFinding, WaiverState
-from checks.target import Claim, Waiver
+from checks.contract.target.team import Claim, Waiver
 
 
 def waiver_state(waiver: Waiver, today: date) -> WaiverState:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from app.errors import UserError
 from app.records import Scorecard, ScoredFinding, Snapshot
 from app.wording import OUTCOME_WORDS, value_text
-from checks.findings import Outcome
+from checks.contract.findings import Outcome
 
 # Repeated quick runs of an unchanged service move medians by up to a few percent on a shared machine.
 NOISE_RATIO = 0.05

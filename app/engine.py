@@ -33,7 +33,7 @@ from checks.contract import (
     show,
     thresholds_for,
 )
-from checks.target import Target
+from checks.contract.target import Target
 
 MAX_EVIDENCE_BYTES = 512_000
 TICK_S = 0.1

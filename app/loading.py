@@ -32,7 +32,7 @@ from app.records import LoadResult
 from app.samples.reading import open_samples
 from app.samples.writing import part_of, read_part, warmup_file, worker_file, write_parquet
 from checks.contract import InstrumentFailure, LoadPlan
-from checks.target import Target
+from checks.contract.target import Target
 
 if TYPE_CHECKING:
     from app.instruments.load.sharded.cluster import Cluster

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from app import paths
 from app.errors import UserError
-from checks.instruments import Profile
-from checks.load import Scenario
+from checks.contract.instruments import Profile
+from checks.contract.load import Scenario
 
 DEFAULT = "quick"
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from checks.findings import Limit, Outcome
-from checks.load import Arrivals, Knee, LoadStep, Steady, Streaming
+from checks.contract.findings import Limit, Outcome
+from checks.contract.load import Arrivals, Knee, LoadStep, Steady, Streaming
 
 SCHEMA_VERSION = 1
 Severity = Literal["P0", "P1", "P2"]
@@ -167,7 +167,7 @@ class LoadResult(Record):
     """One scenario, with the keys of the brief's report and more; latencies in ms over answered requests.
 
     In the open model a latency counts from when the request was meant to be sent. The parts that are objects
-    are those of ``checks.load``. ``partial`` says why this is not the whole of what was planned.
+    are those of ``checks.contract.load``. ``partial`` says why this is not the whole of what was planned.
     """
 
     scenario: str

@@ -14,8 +14,8 @@ from app.claims import claim_state, waiver_state
 from app.records import CategoryScore, Scorecard, ScoredFinding, Verdict
 from app.rubric import Rubric
 from app.wording import VERDICT_TITLES
-from checks.findings import Outcome
-from checks.target import Claim, Waiver
+from checks.contract.findings import Outcome
+from checks.contract.target.team import Claim, Waiver
 
 ORDER = list(Verdict)
 

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from app import paths
 from app.errors import UserError
-from checks.target import Target
+from checks.contract.target import Target
 
 SAMPLE_KEY = "sample"
 SAFE_KEY = re.compile(r"[^A-Za-z0-9._-]+")

@@ -1,6 +1,6 @@
 """How outcomes, verdicts, families, times and scores are written: one place for pages, reports and terminals.
 
-How a measured number is written is in ``checks.wording`` (``show``). Everything here is pure.
+How a measured number is written is in ``checks.contract.wording`` (``show``). Everything here is pure.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from app.records import ClaimState, LoadResult, RunState, Scorecard, ScoredFinding, Verdict
-from checks.findings import Limit, Outcome
-from checks.wording import MINUS, NBSP, plural, show
+from checks.contract.findings import Limit, Outcome
+from checks.contract.wording import MINUS, NBSP, plural, show
 
 ABSENT = "–"
 DOT = " · "

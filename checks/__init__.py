@@ -14,6 +14,7 @@ from typing import Any
 from checks.contract import Check, Finding, Instruments, Target
 
 HERE = Path(__file__).parent
+CONTRACT = HERE / "contract"
 PARTS = ("CHECK", "Thresholds", "Evidence", "gather", "judge")
 SECTIONS = {"Why it matters": "why", "How it is measured": "how", "How to fix it": "fix"}
 
@@ -96,7 +97,7 @@ def all_checks(plugin_folders: Iterable[Path] = ()) -> dict[str, LoadedCheck]:
         if not root.is_dir():
             raise BrokenCheckError(f"{root} is not a folder; GREENLIGHT_PLUGINS must name folders of checks")
         for path in sorted(root.glob("*/*.py")):
-            if path.name.startswith("_"):
+            if path.name.startswith("_") or path.parent == CONTRACT:
                 continue
             check = _load(path, inside=root is HERE)
             if check.id in found:

@@ -15,9 +15,9 @@ from typing import Any
 from app import scoring
 from app.records import LoadResult, RunInfo, RunState, Scorecard, ScoredFinding, Snapshot
 from app.rubric import Rubric
-from checks.findings import Limit, Outcome
-from checks.load import LoadStep
-from checks.target import Claim, Waiver
+from checks.contract.findings import Limit, Outcome
+from checks.contract.load import LoadStep
+from checks.contract.target.team import Claim, Waiver
 
 WHEN = datetime(2026, 11, 18, 14, 21, tzinfo=UTC)
 RUBRIC = Rubric.model_validate(

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from app import scoring
 from app.causes import causes, costs, lost, next_fixes, next_goal
 from app.records import Verdict
-from checks.findings import Outcome
-from checks.target import Waiver
+from checks.contract.findings import Outcome
+from checks.contract.target.team import Waiver
 from tests.records import RUBRIC, WHEN, as_found, card, finding, mended
 from tests.reports.strategies import is_close, snapshots
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 
 from app.compare import NotScoredError, compare
 from app.records import ScoredFinding, Snapshot
-from checks.findings import Outcome
+from checks.contract.findings import Outcome
 from tests.records import as_found, card, finding, interrupted, mended, run_info
 from tests.reports.strategies import snapshots
 

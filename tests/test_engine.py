@@ -16,7 +16,7 @@ from app.engine import Cancelled, Engine, Measured, Watcher, in_order
 from app.rubric import Rubric
 from checks import LoadedCheck, all_checks
 from checks.contract import InstrumentFailure, Outcome, Profile
-from checks.target import Target
+from checks.contract.target import Target
 
 QUICK = Profile("quick", samples=1, outage_s=1, deadline_factor=1, scenarios={})
 TARGET = Target(url="http://127.0.0.1:1")

@@ -61,8 +61,16 @@ def named(names: set[str], package: str) -> set[str]:
     return {name for name in names if name == package or name.startswith(package + ".")}
 
 
+CONTRACT = [name for name in MODULES if named({name}, "checks.contract")]
+
+
 @pytest.mark.parametrize(
-    "name", [name for name in MODULES if name.startswith("checks.") and name.count(".") == 2]
+    "name",
+    [
+        name
+        for name in MODULES
+        if name.startswith("checks.") and name.count(".") == 2 and name not in CONTRACT
+    ],
 )
 def test_a_check_imports_the_standard_library_and_the_contract_only(name: str) -> None:
     family = name.rpartition(".")[0]
@@ -70,6 +78,11 @@ def test_a_check_imports_the_standard_library_and_the_contract_only(name: str) -
         top = target.partition(".")[0]
         own = target.startswith((f"{family}._", "checks.contract")) or target == family
         assert top in sys.stdlib_module_names or own, f"{name} imports {target}"
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_the_contract_knows_no_check(name: str) -> None:
+    assert named(IMPORTS[name], "checks") == named(IMPORTS[name], "checks.contract")
 
 
 def test_the_checks_package_imports_nothing_of_app_and_no_library_that_talks() -> None:
@@ -92,7 +105,7 @@ def test_only_the_views_import_streamlit() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("app.instruments")])
 def test_instruments_never_judge(name: str) -> None:
-    for package in ("checks.findings", "app.scoring", "app.rubric", "app.engine", "app.history"):
+    for package in ("checks.contract.findings", "app.scoring", "app.rubric", "app.engine", "app.history"):
         assert not named(IMPORTS[name], package), f"{name} imports {package}"
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from app.records import ScoredFinding, Verdict
 from app.rubric import Rubric
 from app.scoring import score
-from checks.findings import Outcome
-from checks.target import Claim, Waiver
+from checks.contract.findings import Outcome
+from checks.contract.target.team import Claim, Waiver
 
 TODAY = date(2026, 11, 23)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from app import wording
 from app.records import RunState, Verdict
-from checks.findings import Limit, Outcome
-from checks.target import Waiver
+from checks.contract.findings import Limit, Outcome
+from checks.contract.target.team import Waiver
 from tests import records
 from tests.records import as_found, card, finding, mended
 

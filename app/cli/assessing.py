@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.assess import Plan
     from app.history.store import Store
     from app.records import Snapshot
-    from checks.target import Target
+    from checks.contract.target import Target
 
 DISCOVERY_S = 120.0  # a service that takes its time for each of some thirty requests
 
@@ -265,7 +265,7 @@ def _write_files(snapshot: Snapshot, json_file: Path | None, markdown: Path | No
 
 def _exit_code(snapshot: Snapshot, fail_under: float | None, fail_on: str | None) -> Exit:
     from app.records import RunState
-    from checks.findings import Outcome
+    from checks.contract.findings import Outcome
 
     card = snapshot.scorecard
     if snapshot.run.state is not RunState.FINISHED or card is None:

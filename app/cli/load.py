@@ -15,8 +15,8 @@ from app.cli.speaking import Exit, explained, write
 
 if TYPE_CHECKING:
     from app.loading import Asked
-    from checks.load import Goal, StopRule
-    from checks.target import Target
+    from checks.contract.load import Goal, StopRule
+    from checks.contract.target import Target
 
 DISCOVERY_S = 20.0
 DURATION_S = 10.0
@@ -188,7 +188,7 @@ def load(
     with explained(), _broken_off():
         from app.cli.load_asking import asks_questions, checked, dask_address, questions, stages
         from app.loading import Asked
-        from checks.load import LoadPlan
+        from checks.contract.load import LoadPlan
 
         checked(
             {"--users": users, "--rate": rate, "--stage": stage or None},
@@ -270,7 +270,7 @@ def _discovered(url: str) -> Target | None:
 
 
 def _stop_rule(max_failure_ratio: float | None, max_p95_ms: float | None, for_s: float) -> StopRule | None:
-    from checks.load import StopRule
+    from checks.contract.load import StopRule
 
     if max_failure_ratio is None and max_p95_ms is None:
         return None
@@ -278,7 +278,7 @@ def _stop_rule(max_failure_ratio: float | None, max_p95_ms: float | None, for_s:
 
 
 def _goal(latency_ms: float | None, first_token_ms: float | None, tpot_ms: float | None) -> Goal | None:
-    from checks.load import Goal
+    from checks.contract.load import Goal
 
     goal = Goal(latency_ms, first_token_ms, tpot_ms)
     return None if goal == Goal() else goal

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from app import targets
 from app.errors import UserError
-from checks.load import LoadPlan, Stage
-from checks.target import Target
+from checks.contract.load import LoadPlan, Stage
+from checks.contract.target import Target
 
 # Options, and what has to be given for them to mean anything.
 EFFECT = {

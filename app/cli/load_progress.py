@@ -10,8 +10,8 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from app.wording import ABSENT, DOT
-from checks.load import LoadPlan
-from checks.wording import show
+from checks.contract.load import LoadPlan
+from checks.contract.wording import show
 
 PLAIN_EVERY_S = 5  # a log wants a sign of life, not a line for every second
 

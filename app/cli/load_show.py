@@ -11,9 +11,9 @@ from rich.text import Text
 from app.cli.show import STYLES
 from app.records import LoadResult
 from app.wording import ABSENT, DOT, Tone, duration, one_line
-from checks.load import Interval, LoadPlan, LoadStep, Streaming
-from checks.target import Target
-from checks.wording import plural, show
+from checks.contract.load import Interval, LoadPlan, LoadStep, Streaming
+from checks.contract.target import Target
+from checks.contract.wording import plural, show
 
 VALIDITY: dict[str, tuple[Tone, str, str]] = {
     "valid": ("pass", "✓ VALID", "the figures are the service's"),

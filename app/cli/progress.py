@@ -17,8 +17,8 @@ from rich.text import Text
 from app.cli.show import STYLES
 from app.records import RunEvent
 from app.wording import ABSENT, DOT, OUTCOME_ICONS, OUTCOME_TONES, OUTCOME_WORDS, duration, one_line
-from checks.findings import Outcome
-from checks.wording import plural, show
+from checks.contract.findings import Outcome
+from checks.contract.wording import plural, show
 
 PLAIN_LOAD_EVERY_S = 5  # a log wants a sign of life, not a line for every second
 

@@ -42,8 +42,8 @@ from app.wording import (
     value_text,
     verdict_sentence,
 )
-from checks.findings import Outcome
-from checks.wording import plural, show
+from checks.contract.findings import Outcome
+from checks.contract.wording import plural, show
 
 # Okabe-Ito hues at a lightness that keeps a contrast of 3 or more on white and on black.
 STYLES: dict[Tone, str] = {

@@ -24,7 +24,8 @@ from app.instruments.prompts import RunPrompts
 from app.instruments.references import References, names_in
 from app.instruments.wire import Wire
 from checks.contract import InstrumentFailure, Operation, Reply, Target, plural, printable
-from checks.target import HEADER_NAME, REFERENCE
+from checks.contract.target.auth import REFERENCE
+from checks.contract.target.calls import HEADER_NAME
 
 MAX_TRIED = 5  # operations that are asked, and streams
 MAX_NAMED = 8  # routes that are listed by name

@@ -11,7 +11,7 @@ from app.instruments.http import HttpProbe
 from app.instruments.sse import SseReader
 from app.instruments.wire import Wire
 from checks.contract import InstrumentFailure, Reply, Request, StreamReply
-from checks.target import Ask, Stream
+from checks.contract.target.service import Ask, Stream
 
 TIMEOUT_S = 15.0
 

@@ -25,7 +25,7 @@ from app.records import (
     Snapshot,
     Verdict,
 )
-from checks.target import Target
+from checks.contract.target import Target
 
 ACTIVE = (RunState.WAITING.value, RunState.RUNNING.value)
 NUMBER_TRIES = 20

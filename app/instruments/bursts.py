@@ -16,7 +16,7 @@ from app.instruments.load.http1.requests import RequestWriter
 from app.instruments.load.samples import Cached
 from app.instruments.wire import ended_by
 from checks.contract import Burst, Failure, FailureKind, InstrumentFailure, Route, Target
-from checks.target import Stream
+from checks.contract.target.service import Stream
 
 RATE_LIMITED = 429
 TICK_S = 0.1  # how often deadlines are looked at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.instruments.http import HttpProbe
 from app.instruments.metrics import MOST_COUNT, UnreadablePageError, metric_sum
 from checks.contract import InstrumentFailure, Reply, Request, at_path
-from checks.target import Count
+from checks.contract.target.calls import Count
 
 TIMEOUT_S = 5.0
 

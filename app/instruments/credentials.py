@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.instruments.references import References
 from checks.contract import Forgery
-from checks.target import REFERENCE, Auth
+from checks.contract.target.auth import REFERENCE, Auth
 
 SHORTEST = 8  # of a shorter one too little is left after the change
 LAST = 4  # JWT's base64 has unused bits in its last character, so one would not always change the signature

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from app.instruments.references import names_in
 from checks.contract import Call, InstrumentFailure, Target
-from checks.target import Auth
+from checks.contract.target.auth import Auth
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -26,7 +26,7 @@ from app.instruments.redis_replies import (
 )
 from app.instruments.references import References
 from checks.contract import InstrumentFailure, KeySample, RedisCounters, RedisState, SlowLog
-from checks.target import Redis as Declared
+from checks.contract.target.dependencies import Redis as Declared
 
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 3.0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from checks.contract import InstrumentFailure
-from checks.target import REFERENCE
+from checks.contract.target.auth import REFERENCE
 
 SHORTEST_SECRET = 4  # hiding every "1" in a text would hide the text
 

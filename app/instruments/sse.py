@@ -22,7 +22,7 @@ from checks.contract import (
     Request,
     StreamReply,
 )
-from checks.target import Count
+from checks.contract.target.calls import Count
 
 MAX_EVENTS = 10_000
 MAX_STREAM_BYTES = 8 << 20

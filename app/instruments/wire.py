@@ -30,7 +30,7 @@ from app.instruments.manners import REDIRECTS, USER_AGENT
 from app.instruments.origins import Origin
 from app.instruments.references import References
 from checks.contract import Failure, FailureKind, InstrumentFailure, Request
-from checks.target import escape_for
+from checks.contract.target.calls import escape_for
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_REDIRECTS = 5

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from app.records import RunInfo, RunState, ScoredFinding
 from app.wording import BAND_NAMES, VERDICT_TONES, Tone
-from checks.findings import Limit
-from checks.wording import show
+from checks.contract.findings import Limit
+from checks.contract.wording import show
 
 DASH, GAP = 0.9, 1.1  # percent of the ring: the hatching of what was not measured
 

@@ -20,8 +20,8 @@ from app.causes import causes, costs, lost, next_fixes
 from app.records import RunInfo, Scorecard, ScoredFinding, Snapshot
 from app.reports import drawing
 from app.wording import ABSENT, OUTCOME_WORDS
-from checks.findings import Outcome
-from checks.wording import plural, show
+from checks.contract.findings import Outcome
+from checks.contract.wording import plural, show
 
 SHOWN = 5
 MAX_TEXT = 4000

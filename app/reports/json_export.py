@@ -28,7 +28,7 @@ from app.records import (
     Verdict,
     WaiverState,
 )
-from checks.wording import UNITS
+from checks.contract.wording import UNITS
 
 MAX_CHARACTERS = 32 * 1024 * 1024  # a run of 55 checks is about 0.2 MB; what is larger is not one of ours
 MAX_DEPTH = 64  # evidence is a handful of levels deep; far deeper nesting would exhaust whoever walks it

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.records import LoadResult
-from checks.load import LoadPlan
+from checks.contract.load import LoadPlan
 
 SCHEMA_VERSION = 1
 

@@ -37,8 +37,8 @@ from app.wording import (
     value_text,
     verdict_sentence,
 )
-from checks.findings import Outcome
-from checks.wording import plural, show
+from checks.contract.findings import Outcome
+from checks.contract.wording import plural, show
 
 SHOWN_CAUSES = 5
 # Entities, since they can never open markup. Two characters get a zero-width space behind them, because

@@ -1,4 +1,7 @@
-"""The columns of a sample file. Times of a request are from its start, as checks/load.py defines them."""
+"""The columns of a sample file.
+
+Times of a request are from its start, as checks/contract/load.py defines them.
+"""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class Figure:
     there is nothing before, or too few samples. Typical has a ratio only: it is one of pairs.
     ``smallest_shown`` is the smallest ratio that would have been shown 8 times in 10 (1.1: a tenth more; as
     much less is shown as well), ``noise`` the band in which repeated runs of one service lie. ``unit`` is one
-    of ``checks.wording``.
+    of ``checks.contract.wording``.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""Statistics as checks see them: ``checks.load.Statistics``."""
+"""Statistics as checks see them: ``checks.contract.load.Statistics``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from checks.load import Knee, LoadStep, Trend
+from checks.contract.load import Knee, LoadStep, Trend
 
 
 class RunStatistics:

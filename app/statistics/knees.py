@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from app.statistics.intervals import Interval
 from app.statistics.scalability import universal_scalability
-from checks.load import Knee, LoadStep
-from checks.numbers import wilson_interval
-from checks.wording import show
+from checks.contract.load import Knee, LoadStep
+from checks.contract.numbers import wilson_interval
+from checks.contract.wording import show
 
 Floats = NDArray[np.float64]
 HOLDS = 0.95  # answered of scheduled

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from checks.load import LoadStep, Usl
+from checks.contract.load import LoadStep, Usl
 
 FEWEST = 4  # steps, for three parameters
 FITS = 0.8  # R squared of throughput, below which the law does not describe the service

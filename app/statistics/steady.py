@@ -23,7 +23,7 @@ from app.statistics.intervals import Source
 from app.statistics.quantiles import count_of, exact_percentiles
 from app.statistics.shifts import SHORTEST_MS
 from app.statistics.trends import line_through
-from checks.load import Steady
+from checks.contract.load import Steady
 
 FEWEST = 100  # answers, below which a warm-up is not told from chance
 PER_BATCH = 5

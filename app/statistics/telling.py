@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from checks.wording import show
+from checks.contract.wording import show
 
 if TYPE_CHECKING:
     from app.statistics.comparing import Figure

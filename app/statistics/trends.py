@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.statistics.intervals import Interval, normal_quantile
-from checks.load import Trend
+from checks.contract.load import Trend
 
 Floats = NDArray[np.float64]
 FEWEST = 10

@@ -17,8 +17,8 @@ from app.views.source import Scope
 from app.wording import category_title, score_text
 from checks import LoadedCheck
 from checks.contract import Kind
-from checks.findings import Outcome
-from checks.wording import plural
+from checks.contract.findings import Outcome
+from checks.contract.wording import plural
 
 MOST_RUNS = 30
 KIND_WORDS = {

@@ -11,7 +11,7 @@ from typing import Any
 from app import wording
 from app.views import marks
 from app.wording import ABSENT
-from checks.wording import NBSP, plural, show
+from checks.contract.wording import NBSP, plural, show
 
 MOST_ROWS = 12
 MOST_COLUMNS = 6

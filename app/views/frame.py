@@ -13,7 +13,7 @@ from app.records import RunInfo, RunState, Scorecard
 from app.views import marks, source
 from app.views.source import Scope
 from app.wording import VERDICT_TITLES, ago, score_text
-from checks.wording import plural
+from checks.contract.wording import plural
 
 STATIC = Path(__file__).parents[2] / "static"
 VIEWS = "app/views"

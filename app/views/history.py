@@ -19,7 +19,7 @@ from app.views.charts.pair import dumbbells
 from app.views.run import who
 from app.views.source import Scope
 from app.wording import VERDICT_TITLES, category_title, signed
-from checks.wording import plural
+from checks.contract.wording import plural
 
 EVERYTHING = "All"
 TINTS = {  # tint of each verdict's pill, light and dark

@@ -26,8 +26,8 @@ from app.views.charts.load_time import Schedule, over_time
 from app.views.charts.look import CONFIG
 from app.views.load_figures import load_of, streaming_table
 from app.wording import ABSENT, family_title
-from checks.load import Knee, LoadStep
-from checks.wording import plural, show
+from checks.contract.load import Knee, LoadStep
+from checks.contract.wording import plural, show
 
 if TYPE_CHECKING:
     from app.statistics.comparing import LoadComparison

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from app.records import LoadResult, ScoredFinding
 from app.views import marks
 from app.wording import ABSENT, OUTCOME_TONES, OUTCOME_WORDS, family_title
-from checks.findings import Outcome
-from checks.load import Steady, Streaming
-from checks.wording import NBSP, plural, show
+from checks.contract.findings import Outcome
+from checks.contract.load import Steady, Streaming
+from checks.contract.wording import NBSP, plural, show
 
 JUDGED = (Outcome.PASS, Outcome.WARN, Outcome.FAIL)
 FEWEST_FOR_INTERVAL = {"p95_ms": 72, "p99_ms": 368}  # below these an order-statistic interval has no end

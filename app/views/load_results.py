@@ -11,7 +11,7 @@ from app.records import LoadResult, RunInfo, RunState, ScoredFinding
 from app.views import frame, load_cards, load_figures, load_numbers, marks, mending, run_live, source
 from app.views.load_cards import Side
 from app.views.source import Scope
-from checks.wording import plural
+from checks.contract.wording import plural
 
 NO_RUN = "none"  # in the address: nothing to compare with
 

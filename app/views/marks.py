@@ -17,8 +17,8 @@ from html import escape
 from app import wording
 from app.records import RubricRef, ScoredFinding, Verdict
 from app.wording import ABSENT
-from checks.findings import Limit, Outcome
-from checks.wording import NBSP, show
+from checks.contract.findings import Limit, Outcome
+from checks.contract.wording import NBSP, show
 
 OUTCOME_ICONS = {
     Outcome.PASS: "pass",

@@ -15,7 +15,7 @@ from app.sample.defects import AS_FOUND, DEFECTS, Defect
 from app.targets import SAMPLE_KEY
 from app.views import frame, marks, source
 from app.views.source import Scope
-from checks.wording import plural
+from checks.contract.wording import plural
 
 
 def start(defects: Iterable[str]) -> bool:

@@ -15,7 +15,7 @@ from app.records import CategoryScore, ClaimState, RunInfo, RunState, Scorecard,
 from app.views import changes, frame, marks, mending, source
 from app.views.source import Scope
 from app.wording import ABSENT, category_title, score_text, signed
-from checks.wording import NBSP, plural
+from checks.contract.wording import NBSP, plural
 
 MOST_ROWS = 5
 MOST_FIXES = 5

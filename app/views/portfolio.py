@@ -12,7 +12,7 @@ from app.causes import costs
 from app.records import RubricRef, RunInfo, RunState, Verdict
 from app.views import frame, marks, source
 from app.wording import ABSENT, BAND_NAMES, percent, signed
-from checks.wording import plural
+from checks.contract.wording import plural
 
 COLUMNS = 3
 NEAR = 9  # points: closer labels alternate in height

@@ -9,7 +9,7 @@ from app.records import RunInfo, RunState
 from app.views import frame, marks, run_form, run_live, source
 from app.views.source import Scope
 from app.wording import signed
-from checks.wording import plural
+from checks.contract.wording import plural
 
 
 def page() -> None:

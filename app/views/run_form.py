@@ -13,9 +13,9 @@ from app.views.source import Scope
 from app.wording import family_title
 from checks import LoadedCheck
 from checks.contract import Kind
-from checks.instruments import Profile
-from checks.target import Target
-from checks.wording import plural
+from checks.contract.instruments import Profile
+from checks.contract.target import Target
+from checks.contract.wording import plural
 
 DOES = {
     Kind.PASSIVE: "looks",

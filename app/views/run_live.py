@@ -19,8 +19,8 @@ from app.views.run_form import expected_s
 from app.wording import family_title
 from checks import LoadedCheck
 from checks.contract import show, thresholds_for
-from checks.findings import Outcome
-from checks.wording import plural
+from checks.contract.findings import Outcome
+from checks.contract.wording import plural
 
 MOST_EVENTS = 60
 MOST_SO_FAR = 4

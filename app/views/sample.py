@@ -13,7 +13,7 @@ from app.sample.defects import AS_FOUND, DEFECTS, Defect
 from app.targets import SAMPLE_KEY
 from app.views import frame, marks, mending, source
 from app.wording import ABSENT, ago, family_title
-from checks.wording import plural
+from checks.contract.wording import plural
 
 MOST_NOTICES = 3
 PARTS = {

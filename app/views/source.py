@@ -14,7 +14,7 @@ from app.history.database import default_url
 from app.history.store import Store
 from app.records import RunEvent, RunInfo, RunState, Snapshot
 from checks import LoadedCheck, all_checks
-from checks.target import Target
+from checks.contract.target import Target
 
 EVENT_PAGE = 500
 STALE_DAYS = 7

@@ -22,7 +22,7 @@ import uvloop
 from app.instruments.load.driver import LoadDriver
 from app.instruments.load.figures.summary import summarize
 from checks.contract import LoadPlan, Target
-from checks.load import Stage
+from checks.contract.load import Stage
 
 QUESTION = "What is your refund policy?"
 ASK = {"path": "/ask", "body": {"message": "{prompt}"}}

@@ -15,7 +15,7 @@ from app.cli.load_asking import (
     stages,
 )
 from app.targets import TargetError
-from checks.load import Stage
+from checks.contract.load import Stage
 
 
 def test_a_rate_is_one_stage_and_neither_rate_nor_stage_is_the_closed_model():

@@ -12,8 +12,8 @@ from app.cli.load_progress import LoadProgress, second_line
 from app.cli.load_show import print_load, what_is_asked, with_failures
 from app.records import LoadResult
 from app.reports import load_report
-from checks.load import Arrivals, LoadPlan, LoadStep, Stage, Steady, Streaming
-from checks.target import Target
+from checks.contract.load import Arrivals, LoadPlan, LoadStep, Stage, Steady, Streaming
+from checks.contract.target import Target
 
 CLOSED = LoadPlan("load", 20, 10.0, ("One?",), warmup_s=2.0, think_time_ms=0)
 OPEN = LoadPlan(

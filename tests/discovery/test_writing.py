@@ -14,7 +14,7 @@ from app import targets
 from app.discovery import Discovery, as_toml, candidates, cleaning, reading, writing
 from app.instruments.openapi import operations_of
 from checks.contract import Event, Reply, StreamReply, Target
-from checks.target import REFERENCE
+from checks.contract.target.auth import REFERENCE
 
 TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(
     ["${HOME}", "{prompt}", '"""\n[redis]', "\ud800", "\x7f", "\u202e", "\r\n", "😀", "a.b", "", "\\", "'''"]

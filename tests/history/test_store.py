@@ -17,7 +17,7 @@ from app.history.database import HistoryError
 from app.history.models import Base
 from app.history.store import Store
 from app.records import LoadResult, RunEvent, RunState
-from checks.target import Target
+from checks.contract.target import Target
 from tests import records
 
 TARGET = Target(key="shop", url="http://127.0.0.1:1", name="Shop")

@@ -10,7 +10,7 @@ import pytest
 
 from app.instruments.prompts import RunPrompts
 from checks.contract import InstrumentFailure
-from checks.target import Prompts as Declared
+from checks.contract.target.prompts import Prompts as Declared
 
 DECLARED = Declared().repeat
 

@@ -13,7 +13,7 @@ import redis
 from app.instruments.redis import RedisReader
 from app.instruments.references import References
 from checks.contract import InstrumentFailure
-from checks.target import Redis as Declared
+from checks.contract.target.dependencies import Redis as Declared
 from tests.instruments.redis_servers import programs, redis_server
 from tests.instruments.servers import free_port
 

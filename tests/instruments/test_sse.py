@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.instruments.events import MAX_EVENT_CHARS, EventParser, TooLargeError
 from app.instruments.sse import BODY_START_CHARS, SseReader
 from checks.contract import FailureKind, InstrumentFailure, Request, Target
-from checks.target import Count
+from checks.contract.target.calls import Count
 from tests.instruments.servers import Visit, scripted, wire_to
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

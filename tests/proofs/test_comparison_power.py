@@ -11,7 +11,7 @@ import os
 import pytest
 
 from app.statistics.comparing import NOT_SHOWN, compare_loads
-from checks.numbers import wilson_interval
+from checks.contract.numbers import wilson_interval
 from tests.statistics.services import RESTLESS, SERVICES, Service, run
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]

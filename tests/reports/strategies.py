@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from app import scoring
 from app.records import ScoredFinding, Snapshot
-from checks.findings import Limit, Outcome
-from checks.target import Claim, Waiver
-from checks.wording import UNITS
+from checks.contract.findings import Limit, Outcome
+from checks.contract.target.team import Claim, Waiver
+from checks.contract.wording import UNITS
 from tests.records import HOSTILE, RUBRIC, load_result, run_info
 
 texts = st.one_of(

@@ -11,8 +11,8 @@ import pytest
 from app import wording
 from app.reports import json_export, markdown
 from app.reports.html import render as render_html
-from checks.findings import Outcome
-from checks.target import Claim
+from checks.contract.findings import Outcome
+from checks.contract.target.team import Claim
 from tests import records
 
 BILL = Claim(text="$840 a month instead of $4,200", check="cache.cost_saving", value=840, better="lower")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.reports.drawing import ring_dashes, scale, trend
-from checks.findings import Limit, Outcome
+from checks.contract.findings import Limit, Outcome
 from tests.records import finding, history
 from tests.reports.strategies import findings
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.records import SCHEMA_VERSION, Snapshot
 from app.reports import FORMATS, json_export
 from app.reports.json_export import SnapshotError, parse, render
-from checks.findings import Outcome
+from checks.contract.findings import Outcome
 from tests import records
 from tests.reports.strategies import snapshots
 

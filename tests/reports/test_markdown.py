@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from app.reports.markdown import escape, render
-from checks.findings import Outcome
+from checks.contract.findings import Outcome
 from tests import records
 from tests.reports.strategies import snapshots, texts
 

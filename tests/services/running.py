@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import targets
-from checks.target import Target
+from checks.contract.target import Target
 from tests.instruments.servers import free_port
 
 HERE = Path(__file__).parent

@@ -21,7 +21,7 @@ from app.statistics.comparing import (
     LoadSamples,
     compare_loads,
 )
-from checks.wording import show
+from checks.contract.wording import show
 from tests.statistics.services import CACHED, PLAIN, SERVICES, Service, run
 
 NBSP = "\u00a0"

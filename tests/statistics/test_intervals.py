@@ -17,7 +17,7 @@ from app.statistics.intervals import (
     percentile_intervals,
     wilson,
 )
-from checks.numbers import wilson_interval
+from checks.contract.numbers import wilson_interval
 
 SIGMA = 0.5
 REPEATS = 300

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.statistics.for_checks import RunStatistics
 from app.statistics.scalability import universal_scalability
-from checks.load import Knee, LoadStep
+from checks.contract.load import Knee, LoadStep
 
 RATES = (10, 20, 30, 40, 60, 80, 120, 160)
 NBSP = "\u00a0"

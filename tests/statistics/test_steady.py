@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from app.statistics import steady
 from app.statistics.intervals import Source
 from app.statistics.steady import steady_state
-from checks.load import Steady
+from checks.contract.load import Steady
 
 RUNS = 30
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from scipy.stats import theilslopes
 
 from app.statistics.for_checks import RunStatistics
 from app.statistics.trends import _alike, _kendall_deviation, line_through
-from checks.load import Trend
+from checks.contract.load import Trend
 
 RUNS = 20
 

@@ -14,8 +14,8 @@ from app.records import LoadResult, RunInfo
 from app.samples.columns import SCHEMA
 from app.samples.writing import SampleWriter
 from app.statistics.knees import knee
-from checks.findings import Limit, Outcome
-from checks.load import Arrivals, LoadStep, Steady, Streaming
+from checks.contract.findings import Limit, Outcome
+from checks.contract.load import Arrivals, LoadStep, Steady, Streaming
 from tests import records
 from tests.views import story
 

@@ -11,8 +11,8 @@ import psutil
 
 from app.history.store import Store
 from app.records import RunEvent, RunInfo, RunState, Scorecard
-from checks.findings import Outcome
-from checks.target import Target
+from checks.contract.findings import Outcome
+from checks.contract.target import Target
 from tests import records
 
 TARGET = Target(key="sample", url="http://127.0.0.1:8003", name="Support chat API", claims=records.CLAIMS)

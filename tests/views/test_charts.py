@@ -22,7 +22,7 @@ from app.views.charts.load import end_labels, live_load
 from app.views.charts.look import palette, picked
 from app.views.charts.pair import dumbbells
 from app.views.charts.score import score_history, score_history_alt
-from checks.findings import Limit
+from checks.contract.findings import Limit
 from tests import records
 from tests.views import loads, story
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.history.store import Store
-from checks.findings import Outcome
+from checks.contract.findings import Outcome
 from tests import records
 from tests.views import story
 

@@ -13,8 +13,8 @@ from app.history.store import Store
 from app.records import RunState
 from app.samples.writing import part_of
 from app.views.load_numbers import as_csv
-from checks.findings import Outcome
-from checks.load import Arrivals
+from checks.contract.findings import Outcome
+from checks.contract.load import Arrivals
 from tests import records
 from tests.views import loads, story
 

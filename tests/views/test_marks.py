@@ -6,7 +6,7 @@ import pytest
 
 from app.records import Verdict
 from app.views import evidence, marks
-from checks.findings import Limit, Outcome
+from checks.contract.findings import Limit, Outcome
 from tests import records
 
 

@@ -14,8 +14,8 @@ from app.instruments.failures import one_line
 from app.instruments.faults.lever import LeverFailureError
 from app.instruments.references import References
 from checks.contract import InstrumentFailure
-from checks.reproduce import quoted
-from checks.target import Lever as Declared
+from checks.contract.reproduce import quoted
+from checks.contract.target.dependencies import Lever as Declared
 
 TIMEOUT_S = 30.0
 KEPT_BYTES = 2_000

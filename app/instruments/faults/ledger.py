@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.instruments.faults.levers import lever_from, restored
 from app.instruments.references import References
-from checks.target import Lever as Declared
+from checks.contract.target.dependencies import Lever as Declared
 
 SAME_START_S = 1.0  # clocks of the process table are that coarse
 

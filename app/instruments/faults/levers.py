@@ -8,7 +8,7 @@ from app.instruments.faults.command import CommandLever
 from app.instruments.faults.lever import Lever, LeverFailureError
 from app.instruments.faults.toxiproxy import ToxiproxyLever
 from app.instruments.references import References
-from checks.target import Lever as Declared
+from checks.contract.target.dependencies import Lever as Declared
 
 TRIES = 4
 PAUSE_S = 0.5

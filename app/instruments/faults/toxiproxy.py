@@ -18,8 +18,8 @@ from app.instruments.origins import Origin
 from app.instruments.references import References, names_in
 from app.instruments.wire import Wire
 from checks.contract import InstrumentFailure, Request
-from checks.reproduce import quoted
-from checks.target import Lever as Declared
+from checks.contract.reproduce import quoted
+from checks.contract.target.dependencies import Lever as Declared
 
 TIMEOUT_S = 5.0
 SLOW_MS = 1_000

@@ -32,8 +32,8 @@ from app.instruments.load.recording import Recording
 from app.samples.reading import open_samples
 from app.samples.writing import warmup_file
 from checks.contract import InstrumentFailure, LoadPlan, LoadSummary, Stage, Target
-from checks.instruments import Prompts
-from checks.target import Ask, Stream
+from checks.contract.instruments.questions import Prompts
+from checks.contract.target.service import Ask, Stream
 
 
 class LoadDriver:

@@ -12,7 +12,7 @@ from app.instruments.origins import Origin, declared_origins
 from app.instruments.policy import Policy
 from app.instruments.references import References
 from checks.contract import LoadSummary, Target
-from checks.instruments import Prompts
+from checks.contract.instruments.questions import Prompts
 
 
 def make_driver(

@@ -8,7 +8,7 @@ from random import Random
 
 from app.instruments.load.http1.requests import RequestWriter, Template
 from checks.contract import LoadPlan
-from checks.instruments import Prompts
+from checks.contract.instruments.questions import Prompts
 
 
 class NextQuestion:

@@ -11,8 +11,8 @@ from app import wording
 from app.records import RunInfo, RunState, ScoredFinding
 from app.views.charts.look import Figure, Palette, base, floats, palette, trace, words, zone
 from app.views.marks import Zone, zones
-from checks.findings import Limit, Outcome
-from checks.wording import show
+from checks.contract.findings import Limit, Outcome
+from checks.contract.wording import show
 
 History = Sequence[tuple[RunInfo, ScoredFinding | None]]
 OUTCOME_SYMBOLS = {

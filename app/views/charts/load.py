@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from app.views.charts.look import Figure, Palette, base, palette, rgba, trace, words
-from checks.wording import show
+from checks.contract.wording import show
 
 
 def live_load(seconds: Sequence[dict[str, Any]], *, dark: bool) -> Figure:

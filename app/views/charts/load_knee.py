@@ -12,8 +12,8 @@ from app.statistics.scalability import HANGING
 from app.views.charts.load import panel_name
 from app.views.charts.load_spread import log_ticks
 from app.views.charts.look import Figure, Palette, base, floats, palette, rgba, trace, words
-from checks.load import Knee, LoadStep, Usl
-from checks.wording import show
+from checks.contract.load import Knee, LoadStep, Usl
+from checks.contract.wording import show
 
 SMALL: dict[str, Any] = {"font": {"size": 11}}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.samples.aggregate import Group, Numbers, Spread
 from app.views.charts.look import Figure, Palette, base, palette, rgba, trace, words
-from checks.wording import NBSP, show
+from checks.contract.wording import NBSP, show
 
 CLOSEST_TICKS = 0.11  # of the axis
 LABEL_WIDTH, LABEL_HEIGHT = 0.42, 0.1  # of the chart

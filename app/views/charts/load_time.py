@@ -9,7 +9,7 @@ import numpy as np
 from app.samples.aggregate import OverTime
 from app.views.charts.load import answers, at_end, due, end_labels, panel_name, percentile_lines
 from app.views.charts.look import Figure, Palette, base, palette, rgba, trace, words
-from checks.wording import show
+from checks.contract.wording import show
 
 MOST_TICKS = 6
 TICK_STEPS_S = (

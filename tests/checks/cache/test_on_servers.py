@@ -19,7 +19,7 @@ from app.instruments.redis import RedisReader
 from app.instruments.references import References
 from checks import all_checks
 from checks.contract import Finding, InstrumentFailure, Outcome
-from checks.target import Redis as Declared
+from checks.contract.target.dependencies import Redis as Declared
 from tests.checks.scripted import ChatModel, ScriptedQuestions, a_target, measure
 from tests.instruments.redis_servers import programs, redis_server
 from tests.instruments.servers import free_port

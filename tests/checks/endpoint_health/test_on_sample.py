@@ -8,7 +8,7 @@ import pytest
 
 from app.sample import stack
 from checks.contract import Outcome
-from checks.target import Stream
+from checks.contract.target.service import Stream
 from tests.checks.sample import Sample
 
 

@@ -8,9 +8,9 @@ import tomllib
 import pytest
 
 from checks.contract import Event, InstrumentFailure, Operation, Outcome, Reply, StreamReply
+from checks.contract.target import Target
 from checks.endpoint_health import primary_route
 from checks.endpoint_health._diagnosis import MAX_TRIED
-from checks.target import Target
 from tests.checks.scripted import (
     ScriptedHttp,
     ScriptedInstruments,

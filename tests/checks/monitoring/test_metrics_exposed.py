@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from checks.contract import Failure, FailureKind, Outcome, Scrape
+from checks.contract.secrets import secret_kind
 from checks.monitoring import metrics_exposed
-from checks.secrets import secret_kind
 from tests.checks.scripted import (
     ScriptedHttp,
     ScriptedInstruments,

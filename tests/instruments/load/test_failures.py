@@ -13,7 +13,7 @@ import uvloop
 
 from app.instruments.load.http1.connection import MAX_REPLY_BYTES
 from app.instruments.load.http1.replies import AnswerReader
-from checks.target import Ask
+from checks.contract.target.service import Ask
 from tests.instruments.load.loads import ASK, GOOD, a_target, answers, load, writes
 from tests.instruments.servers import Visit, scripted
 

@@ -1,4 +1,4 @@
-"""The times of streams: first event, first token, gaps, time per token (defined in checks/load.py)."""
+"""The times of streams: first event, first token, gaps, time per token (defined in checks/contract/load)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.instruments.load.figures.selfwatch import SelfReport
 from checks.contract import Arrivals, plural, show
-from checks.load import Validity
+from checks.contract.load import Validity
 
 FEWEST_SAMPLES = 20  # with fewer, the 95th percentile is the maximum
 # The event loop's timers have a grain of 1 ms, so that a lateness below these is no sign of trouble.

@@ -14,7 +14,8 @@ from app.instruments.load.http1.connection import MAX_REPLY_BYTES, RawHeaders, R
 from app.instruments.load.samples import Cached
 from app.instruments.manners import REDIRECTS
 from checks.contract import Failure, FailureKind
-from checks.target import Ask, Marker, Stream, at_path
+from checks.contract.target.calls import Marker, at_path
+from checks.contract.target.service import Ask, Stream
 
 KEPT_BYTES = 16 * 1024  # of a wrong body; it is cut to an example only after secrets in it are hidden
 MAX_STATED_TOKENS = 10_000_000  # no answer has more; a larger number is a mistake or a trick

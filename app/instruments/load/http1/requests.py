@@ -13,7 +13,7 @@ from app.instruments.manners import USER_AGENT
 from app.instruments.origins import DEFAULT_PORTS, Origin
 from app.instruments.references import References, names_in
 from checks.contract import Call, InstrumentFailure, Request, Target
-from checks.target import escape_for
+from checks.contract.target.calls import escape_for
 
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 LENGTH_HEADERS = frozenset({"content-length", "transfer-encoding"})

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from app.instruments.load.figures.selfwatch import SelfReport
 from app.instruments.policy import Policy
 from checks.contract import Arrivals, InstrumentFailure, LoadPlan, Target
-from checks.instruments import Prompts
+from checks.contract.instruments.questions import Prompts
 
 
 class Line(Protocol):

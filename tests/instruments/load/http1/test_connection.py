@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.instruments.load.http1.connection import Connection
 from app.instruments.load.http1.replies import AnswerReader, StreamReader
-from checks.target import Ask, Stream
+from checks.contract.target.service import Ask, Stream
 from tests.instruments.load.loads import ASK, STREAM
 
 ANSWER = json.dumps({"answer": "Zwölf Tage — 12", "from_cache": True}, ensure_ascii=False).encode()

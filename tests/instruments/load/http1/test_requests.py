@@ -9,7 +9,8 @@ import uvloop
 
 from app.instruments.load.http1.requests import RequestWriter
 from checks.contract import InstrumentFailure
-from checks.target import Ask, Target
+from checks.contract.target import Target
+from checks.contract.target.service import Ask
 from tests.instruments.load.loads import a_target, answers, load
 from tests.instruments.servers import scripted
 

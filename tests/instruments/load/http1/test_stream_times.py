@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.instruments.load.http1.replies import MAX_STATED_TOKENS, AnswerReader, StreamReader
-from checks.target import Ask, Stream
+from checks.contract.target.service import Ask, Stream
 
 CHAT = {
     "path": "/s",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from checks.target import REFERENCE, Request, Target
+from checks.contract.target import Target
+from checks.contract.target.auth import REFERENCE
+from checks.contract.target.calls import Request
 
 
 def curl_line(target: Target, request: Request, *, stdin: str = "", options: str = "") -> str:

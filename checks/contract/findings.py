@@ -9,7 +9,7 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Literal, TypedDict, Unpack
 
-from checks.wording import NBSP, UNITS, show
+from checks.contract.wording import NBSP, UNITS, show
 
 
 class Outcome(StrEnum):
@@ -109,9 +109,9 @@ class Details(Remarks, total=False):
 class Finding:
     """A check's answer. Use the named constructors; ``share`` is the part of the points earned, 0..1.
 
-    ``reason`` is one sentence with value, limit and unit. ``value`` is in ``unit`` (a code of
-    checks.wording); ``interval`` is its 95 % interval. ``follows_from`` names the check whose failure
-    explains this one. ``missing`` is the target-file key to add when nothing could be measured.
+    ``reason`` is one sentence with value, limit and unit. ``value`` is in ``unit`` (a code of the contract's
+    wording); ``interval`` is its 95 % interval. ``follows_from`` names the check whose failure explains this
+    one. ``missing`` is the target-file key to add when nothing could be measured.
     """
 
     outcome: Outcome

@@ -11,40 +11,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from checks.findings import Finding, Limit, Outcome, curve_share
-from checks.instruments import (
-    Answer,
-    BodyField,
-    BodyPlan,
-    BodyReply,
-    Burst,
-    Deviation,
-    Event,
-    Example,
-    Examples,
-    Failure,
-    FailureKind,
-    Forgery,
-    Frames,
-    InstrumentFailure,
-    Instruments,
-    KeySample,
-    MemoryReading,
-    OpenStream,
-    Operation,
-    ProcessFact,
-    Profile,
-    RedisCounters,
-    RedisState,
-    Reply,
-    Scrape,
-    SlowCommand,
-    SlowLog,
-    StreamReply,
-    TlsFacts,
-    Wish,
-)
-from checks.load import (
+from checks.contract.findings import Finding, Limit, Outcome, curve_share
+from checks.contract.instruments import Instruments, Profile
+from checks.contract.instruments.failures import Failure, FailureKind, InstrumentFailure
+from checks.contract.instruments.http import BodyPlan, BodyReply, Forgery, Reply, TlsFacts
+from checks.contract.instruments.openapi import BodyField, Deviation, Example, Examples, Operation, Wish
+from checks.contract.instruments.questions import Answer, Burst
+from checks.contract.instruments.redis import KeySample, RedisCounters, RedisState, SlowCommand, SlowLog
+from checks.contract.instruments.service import MemoryReading, ProcessFact, Scrape
+from checks.contract.instruments.streams import Event, Frames, OpenStream, StreamReply
+from checks.contract.load import (
     Arrivals,
     Goal,
     Knee,
@@ -60,24 +36,17 @@ from checks.load import (
     Trend,
     Usl,
 )
-from checks.numbers import percentile, ratio_of_medians, wilson_interval
-from checks.reproduce import curl_line
-from checks.secrets import secret_form, secret_kind
-from checks.target import (
-    Auth,
-    Call,
-    Protected,
-    RateLimit,
-    Request,
-    StateProbe,
-    Step,
-    Stream,
-    Target,
-    Transaction,
-    at_path,
-)
-from checks.texts import document_in, escaped, printable
-from checks.wording import plural, show
+from checks.contract.numbers import percentile, ratio_of_medians, wilson_interval
+from checks.contract.reproduce import curl_line
+from checks.contract.secrets import secret_form, secret_kind
+from checks.contract.target import Target
+from checks.contract.target.auth import Auth, Protected
+from checks.contract.target.calls import Call, Request, at_path
+from checks.contract.target.objectives import RateLimit
+from checks.contract.target.service import Stream
+from checks.contract.target.transaction import StateProbe, Step, Transaction
+from checks.contract.texts import document_in, escaped, printable
+from checks.contract.wording import plural, show
 
 __all__ = [
     "Answer",

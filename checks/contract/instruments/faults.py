@@ -1,0 +1,16 @@
+"""Levers."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+
+class Faults(Protocol):
+    """Levers. Whatever happens, what was broken is restored."""
+
+    def ways(self, lever: str) -> tuple[str, ...]:
+        """The ways in which ``lever`` can break its dependency; empty where it is not declared."""
+
+    def broken(self, lever: str, way: str) -> AbstractAsyncContextManager[None]:
+        """Break within ``async with``, restore on leaving it."""
