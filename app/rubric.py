@@ -34,7 +34,7 @@ class Entry(_Strict):
 
     severity: Severity
     category: str
-    points: float = Field(gt=0, le=TOTAL_POINTS)
+    points: float = Field(ge=0, le=TOTAL_POINTS)
     thresholds: dict[str, float] = {}
 
 

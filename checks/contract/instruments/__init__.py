@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from checks.contract.instruments.faults import Faults
 from checks.contract.instruments.http import Bodies, Credentials, Http, Tls
+from checks.contract.instruments.monitoring import Alertmanager, Grafana, Notifications, Prometheus
 from checks.contract.instruments.openapi import OpenApi
 from checks.contract.instruments.questions import Bursts, PromptSource, Questions
 from checks.contract.instruments.redis import Redis
@@ -52,6 +53,10 @@ class Instruments(Protocol):
     metrics: Metrics
     memory: Memory
     faults: Faults
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    grafana: Grafana
+    notifications: Notifications
     bodies: Bodies
     tls: Tls
     statistics: Statistics

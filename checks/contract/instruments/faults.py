@@ -14,3 +14,9 @@ class Faults(Protocol):
 
     def broken(self, lever: str, way: str) -> AbstractAsyncContextManager[None]:
         """Break within ``async with``, restore on leaving it."""
+
+    async def calls(self, lever: str) -> int:
+        """Calls that came to the lever's proxy since it started, answered or not.
+
+        Raises InstrumentFailure where this kind of lever does not count.
+        """

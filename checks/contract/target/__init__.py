@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from checks.contract.target.auth import Auth
 from checks.contract.target.calls import Table
-from checks.contract.target.dependencies import Cost, Lever, Redis, Upstream
+from checks.contract.target.dependencies import Cost, Lever, Redis, Shutdown, Upstream
+from checks.contract.target.monitoring import AlertDrill, Alertmanager, Grafana, Notifications, Prometheus
 from checks.contract.target.objectives import Objectives
 from checks.contract.target.prompts import Prompts
 from checks.contract.target.service import Ask, Health, OpenApiPlace, Stream
@@ -52,6 +53,12 @@ class Target(Table):
     upstream: Upstream | None = None
     cost: Cost | None = None
     levers: dict[str, Lever] = Field(default_factory=dict)
+    shutdown: Shutdown = Shutdown()
+    prometheus: Prometheus | None = None
+    alertmanager: Alertmanager | None = None
+    grafana: Grafana | None = None
+    notifications: Notifications | None = None
+    alert_drill: AlertDrill | None = None
     transaction: Transaction | None = None
     waivers: tuple[Waiver, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -66,6 +73,8 @@ class Target(Table):
         for step in self.transaction.steps if self.transaction else ():
             if step.lever not in self.levers:
                 raise ValueError(f"transaction step {step.name!r} names lever {step.lever!r}, not declared")
+        if self.alert_drill and self.alert_drill.lever not in self.levers:
+            raise ValueError(f"alert_drill names lever {self.alert_drill.lever!r}, not declared")
         return self
 
     @property

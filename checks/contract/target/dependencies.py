@@ -31,26 +31,38 @@ class Cost(Table):
     budget_per_month_usd: float | None = Field(default=None, gt=0)
 
 
-Way = Literal["refuse", "hang", "errors", "slow", "reset"]
+Way = Literal["refuse", "hang", "errors", "few_errors", "slow", "reset", "kill", "pause"]
 
 
 class Lever(Table):
-    """``[levers.NAME]``: what breaks and restores one dependency.
+    """``[levers.NAME]``: what breaks and restores one dependency, or the service itself.
 
-    ``toxiproxy`` needs ``api`` and ``proxy``; ``command`` needs ``break`` and ``restore``.
+    ``toxiproxy`` needs ``api`` and ``proxy``. ``faultproxy`` is Greenlight's own proxy, which needs the same,
+    can ``errors`` and ``few_errors`` too (every call, or the next two, get a 503), and counts calls.
+    ``command`` needs ``break`` and ``restore``. ``process`` signals what listens on ``port`` of this host
+    (the target's where left out): it can ``kill`` and ``pause``; what is killed is started again by its
+    supervisor, or by ``restore`` where that is declared.
     """
 
-    kind: Literal["toxiproxy", "command"]
+    kind: Literal["toxiproxy", "faultproxy", "command", "process"]
     ways: tuple[Way, ...] = ("refuse",)
     api: str | None = None
     proxy: str | None = None
+    port: int | None = Field(default=None, ge=1, le=65_535)
     break_command: tuple[str, ...] | None = Field(default=None, alias="break")
     restore_command: tuple[str, ...] | None = Field(default=None, alias="restore")
 
     @model_validator(mode="after")
     def _complete(self) -> Lever:
-        if self.kind == "toxiproxy" and not (self.api and self.proxy):
-            raise ValueError("a toxiproxy lever needs `api` and `proxy`")
+        if self.kind in ("toxiproxy", "faultproxy") and not (self.api and self.proxy):
+            raise ValueError(f"a {self.kind} lever needs `api` and `proxy`")
         if self.kind == "command" and not (self.break_command and self.restore_command):
             raise ValueError("a command lever needs `break` and `restore`")
         return self
+
+
+class Shutdown(Table):
+    """``[shutdown]``: how the service is asked to end, and how long it may take."""
+
+    signal: Literal["SIGTERM", "SIGINT", "SIGQUIT"] = "SIGTERM"
+    within_s: float = Field(default=30.0, gt=0, le=600)

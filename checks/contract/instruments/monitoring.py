@@ -1,0 +1,232 @@
+"""Prometheus, Alertmanager and Grafana over their HTTP APIs, and the webhook that a drill listens on.
+
+All raise InstrumentFailure where the server cannot be reached, refuses, or answers what it should not.
+Times are seconds since the epoch unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of an instant query. A scalar has no labels. ``value`` may be NaN or infinite."""
+
+    labels: Mapping[str, str]
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What Prometheus said to an expression: its series, or why it could not be evaluated."""
+
+    series: tuple[Series, ...] = ()
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """One series of a range query: times and values."""
+
+    labels: Mapping[str, str]
+    values: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeTarget:
+    """Something that Prometheus scrapes; ``health`` is ``up``, ``down`` or ``unknown``."""
+
+    url: str
+    labels: Mapping[str, str]
+    health: str
+    last_error: str
+    last_scrape: float
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert that is active: ``pending`` or ``firing``."""
+
+    name: str
+    state: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    active_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A loaded rule. Its key is file, group and position: names repeat.
+
+    ``health`` is ``ok``, ``err`` or ``unknown`` (not evaluated yet); ``keep_firing_for_s`` is 0 where
+    it is not told.
+    """
+
+    kind: Literal["alert", "record"]
+    name: str
+    file: str
+    group: str
+    position: int
+    expression: str
+    interval_s: float
+    for_s: float = 0.0
+    keep_firing_for_s: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    health: str = "unknown"
+    last_error: str = ""
+    evaluated_at: float = 0.0
+    alerts: tuple[Alert, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """What HELP and TYPE say of a metric; it may have no series yet."""
+
+    kind: str
+    help: str
+
+
+class Prometheus(Protocol):
+    """Reads the declared Prometheus; nothing is changed in it."""
+
+    async def query(self, expression: str, *, at: float | None = None) -> Answered:
+        """An instant query, now or ``at``."""
+
+    async def query_range(
+        self, expression: str, *, start: float, end: float, step_s: float
+    ) -> tuple[Points, ...]:
+        """A range query. An expression that cannot be evaluated raises InstrumentFailure."""
+
+    async def targets(self) -> tuple[ScrapeTarget, ...]:
+        """The active targets."""
+
+    async def rules(self) -> tuple[Rule, ...]:
+        """All rules of all groups, in order."""
+
+    async def metadata(self) -> Mapping[str, MetricInfo]:
+        """HELP and TYPE by metric name, as scraped (a histogram under its base name)."""
+
+    async def label_values(self, label: str, selectors: Sequence[str] = ()) -> tuple[str, ...]:
+        """The values of a label among the series that match; ``__name__`` gives the names of metrics."""
+
+    async def alertmanagers(self) -> tuple[str, ...]:
+        """The URLs of the Alertmanagers to which it sends."""
+
+    async def settings(self) -> Mapping[str, Any]:
+        """Its loaded configuration: ``scrape_interval``, ``evaluation_interval``, ``external_labels``..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A receiver of Alertmanager's configuration; ``kinds`` are what it has (``webhook``, ``email``...)."""
+
+    name: str
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """A node of the routing tree: who receives what matches, and the routes below it."""
+
+    receiver: str
+    matchers: tuple[str, ...]
+    goes_on: bool
+    routes: tuple[Routing, ...] = ()
+    group_wait_s: float = 30.0
+    group_interval_s: float = 300.0
+    repeat_interval_s: float = 14_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerFacts:
+    """How an Alertmanager is set up, and how many notifications it sent, by kind of receiver."""
+
+    version: str
+    receivers: tuple[Receiver, ...]
+    routing: Routing
+    sent: Mapping[str, float]
+    failed: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """An alert as Alertmanager has it: ``active``, ``suppressed`` or ``unprocessed``, and who receives it."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    state: str
+    receivers: tuple[str, ...]
+    started_at: float
+
+
+class Alertmanager(Protocol):
+    """Reads the declared Alertmanager; nothing is changed in it."""
+
+    async def facts(self) -> AlertmanagerFacts:
+        """Its configuration and counters now."""
+
+    async def alerts(self) -> tuple[Routed, ...]:
+        """The alerts that it has now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One notification as the webhook heard it, and when (monotonic, in s)."""
+
+    status: Literal["firing", "resolved"]
+    alert: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    heard_at: float
+
+
+class Heard(Protocol):
+    """What was heard so far, in order."""
+
+    @property
+    def notifications(self) -> Sequence[Notification]:
+        """All so far."""
+
+
+class Notifications(Protocol):
+    """Serves the declared webhook for as long as a block lasts."""
+
+    def listening(self) -> AbstractAsyncContextManager[Heard]:
+        """Listen. Raises InstrumentFailure where none is declared or the port is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel of a dashboard and its queries, with template variables filled in."""
+
+    title: str
+    kind: str
+    datasource: str
+    expressions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """A dashboard and its panels, rows unfolded."""
+
+    uid: str
+    title: str
+    panels: tuple[Panel, ...]
+
+
+class Grafana(Protocol):
+    """Reads the declared Grafana; nothing is changed in it."""
+
+    async def dashboards(self) -> tuple[Dashboard, ...]:
+        """The declared dashboards, or those that name the service."""
+
+    async def returns_data(self, panel: Panel, expression: str) -> bool:
+        """Whether one query of a panel returns anything, asked through Grafana itself."""
