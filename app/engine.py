@@ -1,7 +1,8 @@
 """Runs the checks: their order, deadlines, cancellation, and what a crash becomes.
 
 Each check runs in a thread and event loop of its own, so that one that blocks, crashes or talks nonsense
-becomes a visible ERROR and the others go on. What can harm comes last; after each check that can, the primary
+becomes a visible ERROR and the others go on. Those that disturb nobody run first and side by side, a few at a
+time; every other one runs alone. What can harm comes last; after each check that can, the primary
 question is asked again, and what stopped answering is said to have been broken by that check.
 """
 
@@ -14,6 +15,7 @@ import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,10 +44,12 @@ FAULT_STOP_GRACE_S = 30.0
 PROBE_TIMEOUT_S = 10.0
 RETRY_S = 0.5
 MAX_REASON_LENGTH = 500
+SIDE_BY_SIDE = 4
 RECOVERY_S = 20.0  # a breaker may need a while to close again before a service counts as broken by us
 
 KIND_ORDER = {Kind.PASSIVE: 0, Kind.ACTIVE: 1, Kind.LOAD: 2, Kind.FAULT: 4}
 HOSTILE_ORDER = 3
+BESIDE_ORDER = -1
 
 
 class Cancelled(Exception):  # noqa: N818 - somebody's wish, not an error
@@ -89,7 +93,8 @@ class Measured:
 class Watcher:
     """Who hears of a run: ``began`` and ``ended`` for each check; ``cancelled`` says when to stop.
 
-    ``abandoned`` is called when a check could not be stopped, to restore what it may have broken.
+    ``abandoned`` is called when a check could not be stopped, to restore what it may have broken. All are
+    called from whichever thread carries the check out.
     """
 
     began: Callable[[LoadedCheck], None]
@@ -99,11 +104,13 @@ class Watcher:
 
 
 def in_order(checks: Sequence[LoadedCheck], rubric: Rubric) -> list[LoadedCheck]:
-    """Passive, active, load, hostile, fault; within a kind as the rubric lists them."""
+    """Side by side, passive, active, load, hostile, fault; within a kind as the rubric lists them."""
     listed = {name: place for place, name in enumerate(rubric.checks)}
 
     def place(check: LoadedCheck) -> tuple[int, int, str]:
         harm = HOSTILE_ORDER if check.about.hostile else KIND_ORDER[check.about.kind]
+        if _beside(check):
+            harm = BESIDE_ORDER
         return (harm, listed.get(check.id, len(listed)), check.id)
 
     return sorted(checks, key=place)
@@ -121,10 +128,27 @@ class Engine:
 
     def run(self, checks: Sequence[LoadedCheck]) -> list[Measured]:
         """Carry out ``checks`` and return what each found, in the order they ran. Raises Cancelled."""
+        order = in_order(checks, self.rubric)
+        first = [check for check in order if _beside(check)]
+        return self._side_by_side(first) + self._one_by_one(order[len(first) :])
+
+    def _side_by_side(self, checks: Sequence[LoadedCheck]) -> list[Measured]:
+        def carry_out(check: LoadedCheck) -> Measured:
+            if self.watcher.cancelled():
+                raise Cancelled
+            self.watcher.began(check)
+            measured = self._measure(check)
+            self.watcher.ended(measured)
+            return measured
+
+        with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="beside") as pool:
+            return list(pool.map(carry_out, checks))
+
+    def _one_by_one(self, checks: Sequence[LoadedCheck]) -> list[Measured]:
         results: list[Measured] = []
         broken_by: LoadedCheck | None = None
         answered: bool | None = None
-        for check in in_order(checks, self.rubric):
+        for check in checks:
             if self.watcher.cancelled():
                 raise Cancelled
             self.watcher.began(check)
@@ -207,6 +231,10 @@ def judged(
 
 def _can_harm(check: LoadedCheck) -> bool:
     return check.about.hostile or check.about.kind in (Kind.LOAD, Kind.FAULT)
+
+
+def _beside(check: LoadedCheck) -> bool:
+    return check.about.beside and not _can_harm(check)
 
 
 class _Attempt(threading.Thread):

@@ -48,7 +48,7 @@ from dataclasses import dataclass
 from checks.contract import Check, Finding, InstrumentFailure, Kind
 
 CHECK = Check(failure_title="It is bad", kind=Kind.{kind}, does="Looks", needs=(), deadline_s={deadline_s},
-              typical_s=1, hostile={hostile})
+              typical_s=1, hostile={hostile}, beside={beside})
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -78,6 +78,7 @@ def make(tmp_path: Path) -> Callable[..., LoadedCheck]:
         kind: str = "ACTIVE",
         deadline_s: float = 20,
         hostile: bool = False,
+        beside: bool = False,
     ) -> LoadedCheck:
         folder = tmp_path / name / "family"
         folder.mkdir(parents=True)
@@ -85,6 +86,7 @@ def make(tmp_path: Path) -> Callable[..., LoadedCheck]:
             kind=kind,
             deadline_s=deadline_s,
             hostile=hostile,
+            beside=beside,
             gather=textwrap.indent(gather, "    "),
             judge=textwrap.indent(judge, "    "),
         )
@@ -214,6 +216,39 @@ def test_what_can_harm_comes_last(make) -> None:
         make("e", kind="PASSIVE"),
     ]
     assert [check.id[-1] for check in in_order(checks, RUBRIC)] == ["e", "d", "c", "b", "a"]
+
+
+MEETS = """
+from pathlib import Path
+Path({mine!r}).touch()
+while not Path({other!r}).exists():
+    await asyncio.sleep(0.01)
+return Evidence()
+"""
+
+
+def test_checks_that_disturb_nobody_run_side_by_side_and_first(make, tmp_path) -> None:
+    places = str(tmp_path / "one is here"), str(tmp_path / "other is here")
+    one = make("one", MEETS.format(mine=places[0], other=places[1]), beside=True)
+    other = make("other", MEETS.format(mine=places[1], other=places[0]), beside=True, kind="PASSIVE")
+    alone = make("alone", kind="PASSIVE")
+    found, _ = run(alone, one, other)
+    assert {item.finding.outcome for item in found.values()} == {Outcome.PASS}
+    assert list(found)[-1] == "alone"
+
+
+def test_a_check_that_can_harm_never_runs_beside_another_one(make) -> None:
+    checks = [make("a", kind="FAULT", beside=True), make("b", hostile=True, beside=True), make("c")]
+    assert [check.id[-1] for check in in_order(checks, RUBRIC)] == ["c", "b", "a"]
+
+
+def test_cancelling_stops_all_that_run_side_by_side(make) -> None:
+    toolbox, stop = Toolbox(), threading.Event()
+    slow = [make(name, "await asyncio.sleep(600)", deadline_s=600, beside=True) for name in "abcdef"]
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(Cancelled):
+        run(*slow, toolbox=toolbox, cancelled=stop.is_set)
+    assert len(toolbox.closed) == 4
 
 
 def test_a_service_that_stops_answering_after_a_check_is_said_to_be_broken_by_it(make, monkeypatch) -> None:

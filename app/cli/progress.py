@@ -41,7 +41,7 @@ class Progress:
         self._checks: int | None = None
         self._typical_s = 0.0  # of the whole run
         self._typical_done_s = 0.0
-        self._of_check: dict[str, Any] = {}
+        self._began_with: dict[str | None, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -77,13 +77,14 @@ class Progress:
 
     def _check(self, event: RunEvent) -> None:
         if "outcome" not in event.data:
-            self._of_check = dict(event.data)
+            self._began_with[event.check] = dict(event.data)
             self._show_now(
                 f"{one_line(event.text, 120)}{DOT}{one_line(str(event.data.get('does', '')), 120)}"
             )
             return
         self._ended += 1
-        self._typical_done_s += float(self._of_check.get("typical_s", 0.0))
+        began = self._began_with.pop(event.check, {})
+        self._typical_done_s += float(began.get("typical_s", 0.0))
         outcome = Outcome(event.data["outcome"])
         line = Text(f"{self._place()}  ", style="dim")
         line.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import tomllib
 from pathlib import Path
 from random import Random
@@ -17,7 +18,8 @@ TRIES = 100
 class RunPrompts:
     """Questions of one run: none is given out twice, whichever check asks for them.
 
-    The lists make tens of millions of questions, so two runs share one only by rare chance.
+    The lists make tens of millions of questions, so two runs share one only by rare chance. Checks that run
+    side by side may ask from their own threads.
     """
 
     def __init__(self, repeat: tuple[str, ...], random: Random, words: Path = WORDS) -> None:
@@ -28,6 +30,7 @@ class RunPrompts:
         self._asides: list[str] = document["asides"]
         self._words: dict[str, list[str]] = document["words"]
         self._given: set[str] = set()
+        self._lock = threading.Lock()
 
     def fresh(self, count: int) -> list[str]:
         """``count`` never-seen questions. Raises InstrumentFailure when the words are used up."""
@@ -56,14 +59,15 @@ class RunPrompts:
         return self._new(self._asides)
 
     def _new(self, templates: list[str]) -> str:
-        for _ in range(TRIES):
-            text = SLOT.sub(
-                lambda match: self._random.choice(self._words[match[1]]), self._random.choice(templates)
-            )
-            text = text[0].upper() + text[1:]
-            if text not in self._given:
-                self._given.add(text)
-                return text
+        with self._lock:
+            for _ in range(TRIES):
+                text = SLOT.sub(
+                    lambda match: self._random.choice(self._words[match[1]]), self._random.choice(templates)
+                )
+                text = text[0].upper() + text[1:]
+                if text not in self._given:
+                    self._given.add(text)
+                    return text
         raise InstrumentFailure("The word lists in data/prompts.toml are used up in this run.")
 
 

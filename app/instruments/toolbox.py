@@ -154,7 +154,7 @@ class Bench:
 class Toolbox:
     """Refuses what may not or cannot run, and opens fresh instruments for what may.
 
-    Used by one check at a time. Prompts are the run's: no check gets a question that another one had.
+    Prompts are the run's: no check gets a question that another one had.
     """
 
     def __init__(

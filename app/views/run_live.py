@@ -40,12 +40,22 @@ class Progress:
         return {finding.check: finding.outcome for finding in self.findings}
 
     @property
+    def running(self) -> tuple[RunEvent, ...]:
+        """The events with which the checks that run just now began; most run alone."""
+        if self.run.state.final:
+            return ()
+        under_way: dict[str | None, RunEvent] = {}
+        for event in (event for event in self.events if event.kind == "check"):
+            if "outcome" in event.data:
+                under_way.pop(event.check, None)
+            else:
+                under_way[event.check] = event
+        return tuple(under_way.values())
+
+    @property
     def current(self) -> RunEvent | None:
-        """The event with which the running check began."""
-        last = next((event for event in reversed(self.events) if event.kind == "check"), None)
-        if last is None or self.run.state.final or "outcome" in last.data:
-            return None
-        return last
+        """The event with which the running check began; of several the latest."""
+        return self.running[-1] if self.running else None
 
     @property
     def seconds(self) -> list[dict[str, Any]]:
@@ -137,8 +147,7 @@ def _progress(progress: Progress) -> str:
     run, outcomes = progress.run, progress.outcomes
     planned = _planned(progress)
     done = sum(check in outcomes for check in planned)
-    now = progress.current
-    waiting = len(planned) - done - (1 if now else 0)
+    waiting = len(planned) - done - len(progress.running)
     finished_last = progress.findings[-1] if progress.findings else None
     words = f"<b>{done} of {len(planned)}</b> checks"
     if not run.state.final and run.started_at is not None:
@@ -152,7 +161,7 @@ def _progress(progress: Progress) -> str:
         else ""
     )
     counts = marks.counts(list(outcomes.values()), waiting if not run.state.final else None)
-    current = [now.check] if now and now.check else []
+    current = [event.check for event in progress.running if event.check]
     return (
         f'<h2 class="gl-vh">Progress</h2><div class="gl-progress"><span>{words}</span>{counts}</div>'
         f'<p class="gl-vh" role="status">{marks.text(spoken)}</p>'
@@ -169,11 +178,11 @@ def _left_s(progress: Progress) -> float:
     if profile is None or not left:
         return 0.0
     total = expected_s(left, profile)
-    now = progress.current
-    if now is None or now.check not in catalogue:
-        return total
-    spent = (source.now() - source.local(now.at)).total_seconds()
-    return total - min(spent, expected_s([catalogue[now.check]], profile))
+    for now in progress.running:
+        if now.check in catalogue:
+            spent = (source.now() - source.local(now.at)).total_seconds()
+            total -= min(spent, expected_s([catalogue[now.check]], profile))
+    return total
 
 
 def current(progress: Progress) -> None:

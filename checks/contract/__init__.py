@@ -149,6 +149,8 @@ class Check:
     ``deadline_s`` and ``typical_s`` are for the quick profile; with a ``scenario`` of data/scenarios.toml
     they are what the check takes beside it, in any profile.
     ``hostile`` marks an active check that may break the service, so it runs after the load checks.
+    ``beside`` marks a passive or active one that others of its like may run beside: it sends little, and
+    judges neither times nor counters that their requests would move.
     """
 
     failure_title: str
@@ -159,6 +161,7 @@ class Check:
     typical_s: float
     measures: str = ""
     hostile: bool = False
+    beside: bool = False
     scenario: str = ""
 
     def deadline_in(self, profile: Profile) -> float:

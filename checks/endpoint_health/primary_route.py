@@ -48,6 +48,7 @@ CHECK = Check(
     needs=("questions", "http", "sse", "openapi?"),
     deadline_s=160,
     typical_s=7,
+    beside=True,
 )
 QUESTIONS = 20
 MAX_TOGETHER = 5

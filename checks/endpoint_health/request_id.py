@@ -36,6 +36,7 @@ CHECK = Check(
     needs=("http",),
     deadline_s=40,
     typical_s=0.3,
+    beside=True,
 )
 ANONYMOUS = 3  # requests without an id to each route: two may differ by chance of a counter, three do not
 TIMEOUT_S = 5.0

@@ -55,6 +55,7 @@ CHECK = Check(
     needs=("http", "processes"),
     deadline_s=45,
     typical_s=1,
+    beside=True,
 )
 CONNECTIONS = 50
 GIVE_UP = 5  # connections without a single reply

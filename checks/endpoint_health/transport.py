@@ -55,6 +55,7 @@ CHECK = Check(
     needs=("http", "tls"),
     deadline_s=120,
     typical_s=1,
+    beside=True,
 )
 TIMEOUT_S = 5.0
 MAX_CHARS = 80

@@ -46,6 +46,7 @@ CHECK = Check(
     needs=("metrics", "http", "questions?", "target.health.metrics"),
     deadline_s=150,
     typical_s=2,
+    beside=True,
 )
 QUESTIONS = 4
 UNKNOWN_PATHS = 5

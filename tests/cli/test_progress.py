@@ -98,3 +98,13 @@ def test_an_open_scenario_tells_what_is_due_and_not_how_many_may_be_under_way() 
     second = LOAD | {"model": "open", "users": 2000, "offered": 80, "dropped": 3}
     assert "80/s due, 3 dropped · 35/s answered" in load_line(second)
     assert "dropped" not in load_line(second | {"dropped": 0})
+
+
+def test_of_checks_that_run_side_by_side_each_takes_its_own_time_off_what_is_left():
+    one = event("check", "One", "cache.reachable", began=True, typical_s=1)
+    other = event("check", "Other", "cache.latency", began=True, typical_s=4)
+    ended = event("check", "One", "cache.reachable", outcome="pass", seconds=0.9)
+    with Progress(Console(file=io.StringIO())) as progress:
+        for each in (event("run", "A run", checks=2, typical_s=5), one, other, ended):
+            progress(each)
+    assert progress.seconds_left() == 4

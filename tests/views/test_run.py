@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from app.history.store import Store
 from app.records import RunEvent, RunState
 from app.sample import processes
+from app.views.run_live import Progress
 from checks import all_checks
 from tests import records
 from tests.views import story
@@ -94,6 +96,19 @@ def test_a_run_that_goes_on_is_shown_from_the_history_alone(dashboard, store: St
     assert 'role="status"' in text
     assert "Succeeded" in text
     assert len(page.app.get("plotly_chart")) == 1
+
+
+def test_checks_that_run_side_by_side_are_all_under_way_and_the_latest_is_told_of(store, other_process):
+    run = story.keep_running(store, seconds=0, pid=other_process)
+    seq = store.events(run.run_id)[-1].seq
+    for name in ("cache.latency", "cache.reachable"):
+        seq += 1
+        at = datetime.now(UTC)
+        store.add_event(run.run_id, RunEvent(seq=seq, at=at, kind="check", check=name, text=name, data={}))
+    progress = Progress(run, store.findings(run.run_id), store.events(run.run_id))
+    under_way = [event.check for event in progress.running]
+    assert under_way == ["load_scenarios.heavy", "cache.latency", "cache.reachable"]
+    assert progress.current.check == "cache.reachable"
 
 
 def test_a_scenario_without_an_answer_says_so_in_place_of_an_empty_chart(dashboard, store, other_process):
