@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -52,6 +52,19 @@ from checks.contract import (
     Wish,
     thresholds_for,
 )
+from checks.contract.instruments.monitoring import (
+    AlertmanagerFacts,
+    Answered,
+    Dashboard,
+    MetricInfo,
+    Notification,
+    Panel,
+    Points,
+    Routed,
+    Rule,
+    ScrapeTarget,
+    Series,
+)
 
 Route = Literal["ask", "stream"]
 NAMES = (
@@ -70,6 +83,11 @@ NAMES = (
     "faults",
     "bodies",
     "tls",
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "notifications",
+    "promql",
 )
 TINY = Profile(
     "quick",
@@ -117,6 +135,7 @@ class Undeclared:
         raise InstrumentFailure(f"No {self._name} is declared.", missing=self._name)
 
 
+Scripted = Answered | Sequence[Series] | InstrumentFailure
 ScriptedReply = Reply | Sequence[Reply] | Callable[[Request], Reply]
 
 
@@ -344,6 +363,143 @@ class ScriptedTls:
 
     async def look(self) -> TlsFacts:
         return self.facts
+
+
+class ScriptedPrometheus:
+    """What it scrapes, its rules and metadata, and answers to expressions.
+
+    ``answers`` maps an expression to its Answered or its series, or is a function of the expression; what it
+    does not have is an empty result. A script of InstrumentFailure in place of any part is raised.
+    """
+
+    def __init__(
+        self,
+        *,
+        targets: Sequence[ScrapeTarget] | InstrumentFailure = (),
+        rules: Sequence[Rule] | InstrumentFailure = (),
+        metadata: Mapping[str, MetricInfo] | InstrumentFailure = MappingProxyType({}),
+        answers: Mapping[str, Scripted] | Callable[[str], Scripted | None] = MappingProxyType({}),
+        ranges: Callable[[str], Sequence[Points]] = lambda expression: (),
+        label_values: Callable[[str, Sequence[str]], Sequence[str]] = lambda label, selectors: (),
+        alertmanagers: Sequence[str] | InstrumentFailure = (),
+        settings: Mapping[str, Any] | InstrumentFailure = MappingProxyType({}),
+    ) -> None:
+        self.scraped = targets
+        self.loaded = rules
+        self.about = metadata
+        self.answers = answers
+        self.ranges = ranges
+        self.values = label_values
+        self.sends_to = alertmanagers
+        self.configured = settings
+        self.asked: list[str] = []
+
+    async def query(self, expression: str, *, at: float | None = None) -> Answered:
+        self.asked.append(expression)
+        await asyncio.sleep(0)
+        answers = self.answers
+        found = answers(expression) if callable(answers) else answers.get(expression)
+        if isinstance(found, InstrumentFailure):
+            raise found
+        return found if isinstance(found, Answered) else Answered(tuple(found or ()))
+
+    async def query_range(
+        self, expression: str, *, start: float, end: float, step_s: float
+    ) -> tuple[Points, ...]:
+        self.asked.append(expression)
+        return tuple(self.ranges(expression))
+
+    async def targets(self) -> tuple[ScrapeTarget, ...]:
+        return tuple(_given(self.scraped))
+
+    async def rules(self) -> tuple[Rule, ...]:
+        return tuple(_given(self.loaded))
+
+    async def metadata(self) -> Mapping[str, MetricInfo]:
+        return _given(self.about)
+
+    async def label_values(self, label: str, selectors: Sequence[str] = ()) -> tuple[str, ...]:
+        return tuple(self.values(label, selectors))
+
+    async def alertmanagers(self) -> tuple[str, ...]:
+        return tuple(_given(self.sends_to))
+
+    async def settings(self) -> Mapping[str, Any]:
+        return _given(self.configured)
+
+
+class ScriptedAlertmanager:
+    """How it is set up, and the alerts that it has; each look gets the next of ``alerts``, the last stays."""
+
+    def __init__(
+        self,
+        facts: AlertmanagerFacts | InstrumentFailure,
+        alerts: Sequence[Sequence[Routed]] = ((),),
+    ) -> None:
+        self.set_up = facts
+        self.had = list(alerts)
+
+    async def facts(self) -> AlertmanagerFacts:
+        return _given(self.set_up)
+
+    async def alerts(self) -> tuple[Routed, ...]:
+        return tuple(self.had.pop(0) if len(self.had) > 1 else self.had[0])
+
+
+class ScriptedGrafana:
+    """These dashboards; ``returns`` says of a panel and a query whether there is data."""
+
+    def __init__(
+        self,
+        dashboards: Sequence[Dashboard] | InstrumentFailure,
+        returns: Callable[[Panel, str], bool] = lambda panel, expression: True,
+    ) -> None:
+        self.found = dashboards
+        self.returns = returns
+
+    async def dashboards(self) -> tuple[Dashboard, ...]:
+        return tuple(_given(self.found))
+
+    async def returns_data(self, panel: Panel, expression: str) -> bool:
+        await asyncio.sleep(0)
+        return self.returns(panel, expression)
+
+
+class ScriptedNotifications:
+    """Hears what a test adds to ``notifications``, or cannot listen at all."""
+
+    def __init__(self, *, refusal: InstrumentFailure | None = None) -> None:
+        self.notifications: list[Notification] = []
+        self.refusal = refusal
+
+    def listening(self) -> AbstractAsyncContextManager[ScriptedNotifications]:
+        return self._listening()
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[ScriptedNotifications]:
+        if self.refusal:
+            raise self.refusal
+        yield self
+
+
+def _given(script: Any) -> Any:
+    if isinstance(script, InstrumentFailure):
+        raise script
+    return script
+
+
+def a_rule(name: str, expression: str, **changes: Any) -> Rule:
+    """A healthy alert of the first group of chat.yml; ``changes`` replace its fields."""
+    fields: dict[str, Any] = {
+        "kind": "alert",
+        "file": "/etc/prometheus/chat.yml",
+        "group": "chat",
+        "position": 0,
+        "interval_s": 15.0,
+        "health": "ok",
+        "evaluated_at": 1_700_000_000.0,
+    }
+    return Rule(name=name, expression=expression, **fields | changes)
 
 
 class ScriptedProcesses:
