@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,7 +14,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 
 from app.instruments.failures import in_words
 from app.instruments.http import HttpProbe
-from checks.contract import InstrumentFailure, Reply, Request, Scrape, Target
+from checks.contract import InstrumentFailure, Reply, Request, Sample, Scrape, Target
 
 KEPT_BYTES = 5 << 20
 MAX_SERIES = 50_000
@@ -108,6 +109,7 @@ def scrape_of(reply: Reply) -> Scrape:
         labels={name: tuple(sorted(values)) for name, values in page.labels.items()},
         parse_error=page.error,
         failure=reply.failure,
+        samples=tuple(page.samples),
     )
 
 
@@ -145,6 +147,7 @@ class _Page:
     labels: dict[str, set[str]] = field(default_factory=dict)
     series: int = 0
     error: str = ""
+    samples: list[Sample] = field(default_factory=list)
 
     def read(self, text: str, content_type: str) -> None:
         try:
@@ -159,6 +162,11 @@ class _Page:
         self.families[family.name[:MAX_VALUE_CHARS]] = family.type
         for sample in family.samples:
             self.series += 1
+            labels = {
+                name[:MAX_VALUE_CHARS]: value[:MAX_VALUE_CHARS] for name, value in sample.labels.items()
+            }
+            value = math.nan if sample.value is None else float(sample.value)  # a native histogram has none
+            self.samples.append(Sample(sample.name[:MAX_VALUE_CHARS], labels, value))
             for name, value in sample.labels.items():
                 if name not in self.labels and len(self.labels) == MAX_LABEL_NAMES:
                     continue

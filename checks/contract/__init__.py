@@ -18,7 +18,7 @@ from checks.contract.instruments.http import BodyPlan, BodyReply, Forgery, Reply
 from checks.contract.instruments.openapi import BodyField, Deviation, Example, Examples, Operation, Wish
 from checks.contract.instruments.questions import Answer, Burst
 from checks.contract.instruments.redis import KeySample, RedisCounters, RedisState, SlowCommand, SlowLog
-from checks.contract.instruments.service import MemoryReading, ProcessFact, Scrape
+from checks.contract.instruments.service import MemoryReading, ProcessFact, Sample, Scrape
 from checks.contract.instruments.streams import Event, Frames, OpenStream, StreamReply
 from checks.contract.load import (
     Arrivals,
@@ -90,6 +90,7 @@ __all__ = [
     "Reply",
     "Request",
     "Route",
+    "Sample",
     "Scenario",
     "Scrape",
     "SlowCommand",

@@ -22,7 +22,7 @@ from app.instruments.metrics import (
     scrape_of,
 )
 from app.instruments.upstream import UpstreamMeter
-from checks.contract import FailureKind, InstrumentFailure, Reply, Scrape, Target
+from checks.contract import FailureKind, InstrumentFailure, Reply, Sample, Scrape, Target
 from tests.instruments.servers import free_port, scripted, wire_to
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -61,6 +61,15 @@ async def test_a_page_of_either_format_is_scraped(kind, render):
     assert scrape.labels["status"] == ("200", "500")
     assert scrape.labels["route"] == ("/chat",)
     assert scrape.series > 15
+    good = Sample("requests_total", {"route": "/chat", "status": "200"}, 3.0)
+    assert good in scrape.samples
+    assert len(scrape.samples) == scrape.series
+
+
+def test_a_metric_that_is_only_announced_has_no_samples():
+    scrape = page_of("# HELP errors_total Errors.\n# TYPE errors_total counter\na 1\n")
+    assert scrape.families["errors"] == "counter"
+    assert [sample.name for sample in scrape.samples] == ["a"]
 
 
 async def test_the_health_headers_come_along():

@@ -44,8 +44,21 @@ class Processes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """One line of a metrics page. ``value`` may be NaN or infinite."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scrape:
-    """One reading of a metrics page. ``labels`` maps a label name to its distinct values (bounded)."""
+    """One reading of a metrics page. ``labels`` maps a label name to its distinct values (bounded).
+
+    ``families`` are names without the ending of a counter or a histogram, with their TYPE; one that is only
+    announced has no ``samples``.
+    """
 
     url: str
     status: int | None
@@ -55,6 +68,7 @@ class Scrape:
     labels: Mapping[str, tuple[str, ...]]
     parse_error: str = ""
     failure: Failure | None = None
+    samples: tuple[Sample, ...] = ()
 
 
 class Metrics(Protocol):
