@@ -11,9 +11,14 @@ MATRIX_WORKERS ?= 4
 run: $(VENV)/.runtime  ## open the dashboard on http://127.0.0.1:8501
 	@$(BIN)/python -m app dashboard --port $(PORT)
 
+# The tests run side by side and watch times, ports and processes of one small machine. What fails there is tried
+# once more by itself; both results are printed, and what fails twice has failed.
+AGAIN := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+
 test: $(VENV)/.development  ## run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not matrix and not proof"
-	@$(BIN)/python -m pytest -n $(MATRIX_WORKERS) -m matrix
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not matrix and not proof" || \
+		$(AGAIN) -m "not matrix and not proof"
+	@$(BIN)/python -m pytest -n $(MATRIX_WORKERS) -m matrix || $(AGAIN) -m matrix
 
 check: $(VENV)/.development  ## style, types
 	@$(BIN)/ruff check
