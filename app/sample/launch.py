@@ -78,8 +78,8 @@ def start_dependencies(state: State) -> State:
     _write_config(state, "faultproxy", {"port": state.ports["faults"], "proxies": _proxies(state)})
     if state.own_redis:
         state = state.with_part(_start(state, "valkey", "valkey", _valkey_command(state), {}))
-    for module, name in (("stub", "stub"), ("faultproxy", "faults")):
-        command = [sys.executable, "-m", f"app.sample.{module}", str(state.folder / f"{module}.json")]
+    for package, module, name in (("app.sample", "stub", "stub"), ("app", "faultproxy", "faults")):
+        command = [sys.executable, "-m", f"{package}.{module}", str(state.folder / f"{module}.json")]
         state = state.with_part(_start(state, module, name, command, {}))
     for part, port in zip(state.parts, [state.ports[name] for name in _names(state)], strict=True):
         processes.wait_listening(part, port, state.folder / f"{part.name}.log")

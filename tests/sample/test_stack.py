@@ -203,34 +203,47 @@ def test_a_password_in_the_redis_url_stays_out_of_the_target_file(own: Callable[
     assert stack.environment(state)["GREENLIGHT_SAMPLE_REDIS_URL"] == url
 
 
-def test_a_supervised_service_ends_as_a_whole(own: Callable[..., State]):
-    state = own("crash_at_50_users")
+def _chat(state: State) -> tuple[Part, psutil.Process]:
+    """The supervisor of the chat API, and the process that serves."""
     part = next(part for part in state.parts if part.name == "chat")
     [serving] = part.process().children()
+    return part, serving
+
+
+def test_a_supervised_service_ends_as_a_whole(own: Callable[..., State]):
+    state = own()
+    part, serving = _chat(state)
     with Client(state).http.stream("POST", "/api/v1/chat/stream", json=QUESTION) as streaming:
         next(streaming.iter_lines())
-        mended = stack.set_defects([], state.folder)
+        again = stack.set_defects([], state.folder)
     assert not part.alive
     assert not serving.is_running()
-    assert mended.whole
-    again = stack.set_defects(["crash_at_50_users"], state.folder)
-    part = next(part for part in again.parts if part.name == "chat")
-    [serving] = part.process().children()
+    assert again.whole
+    part, serving = _chat(again)
     os.kill(part.pid, signal.SIGKILL)
     assert eventually(lambda: not serving.is_running())
     assert stack.down(state.folder) is True
 
 
-def test_a_crashed_process_comes_back_under_another_name(own: Callable[..., State]):
-    client = Client(own("crash_at_50_users"))
-    part = next(part for part in client.state.parts if part.name == "chat")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_service_that_nobody_ended_comes_back_under_another_name(own: Callable[..., State], number: int):
+    client = Client(own())
+    part, serving = _chat(client.state)
     before = client.http.get("/health").json()
-    [serving] = part.process().children()
-    serving.kill()
+    serving.send_signal(number)
     assert eventually(lambda: _health(client).get("instance", before["instance"]) != before["instance"])
     assert client.chat().status_code == 200
     assert part.alive
     client.close()
+
+
+def test_a_service_that_is_stopped_ends_with_the_sample(own: Callable[..., State]):
+    state = own()
+    part, serving = _chat(state)
+    serving.suspend()
+    assert stack.down(state.folder) is True
+    assert not part.alive
+    assert eventually(lambda: not serving.is_running())
 
 
 def _health(client: Client) -> dict[str, object]:

@@ -75,7 +75,7 @@ async def proxied(folder: Path) -> AsyncIterator[Proxied]:
     config = folder / "proxy.json"
     proxies = [{"name": NAME, "listen": f"127.0.0.1:{found.port}", "upstream": upstream}]
     config.write_text(json.dumps({"port": int(found.api.rpartition(":")[2]), "proxies": proxies}))
-    process = subprocess.Popen([sys.executable, "-m", "app.sample.faultproxy", str(config)])  # noqa: ASYNC220 - stays
+    process = subprocess.Popen([sys.executable, "-m", "app.faultproxy", str(config)])  # noqa: ASYNC220 - stays
     try:
         async with server:
             await asyncio.wait_for(_started(found), START_TIMEOUT_S)

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.sample.faultproxy.links import Proxy, split_address
-from app.sample.faultproxy.toxics import BadToxicError, Toxic
+from app.faultproxy.links import Proxy, split_address
+from app.faultproxy.toxics import BadToxicError, Toxic
 
 VERSION = "2.12.0-greenlight"  # the version of Toxiproxy whose API this follows
 

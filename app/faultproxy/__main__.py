@@ -1,4 +1,4 @@
-"""``python -m app.sample.faultproxy CONFIG``: serve the proxies of a JSON file ``{"port", "proxies"}``."""
+"""``python -m app.faultproxy CONFIG``: serve the proxies of a JSON file ``{"port", "proxies"}``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from app.sample.faultproxy.api import Api
-from app.sample.faultproxy.links import Proxy
+from app.faultproxy.api import Api
+from app.faultproxy.links import Proxy
 from app.sample.serving import serve
 
 

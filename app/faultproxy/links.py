@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from app.sample.faultproxy.toxics import Toxic
+from app.faultproxy.toxics import Toxic
 
 CHUNK_BYTES = 65_536
 CONNECT_WITHIN_S = 5.0
