@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 from checks.contract import (
     Check,
-    FailureKind,
     Finding,
     InstrumentFailure,
     Instruments,
@@ -37,6 +36,7 @@ from checks.contract import (
     secret_kind,
     show,
 )
+from checks.monitoring._page import Page, page_of, proves_nothing, unreadable
 
 CHECK = Check(
     failure_title="Metrics cannot be used",
@@ -60,20 +60,6 @@ class Thresholds:
     max_series: float = 10_000
     warn_series: float = 50_000
     max_label_values: float = 200
-
-
-@dataclass(frozen=True)
-class Page:
-    """One reading of the page. ``label_values`` counts the distinct values of each label."""
-
-    status: int | None
-    content_type: str
-    failure: str
-    failure_kind: str
-    parse_error: str
-    families: int
-    series: int
-    label_values: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -109,8 +95,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     leaks = {leak for scrape in (before, after) for leak in _leaks(scrape, own)}
     return Evidence(
         url=target.absolute(request.url),
-        before=_page(before),
-        after=_page(after),
+        before=page_of(before),
+        after=page_of(after),
         asked=asked,
         leaks=tuple(sorted(leaks, key=lambda leak: (not leak.secret, leak.label, leak.kind))),
         reproduce=f"{curl_line(target, request)} | promtool check metrics",
@@ -146,10 +132,10 @@ async def _traffic(instruments: Instruments) -> tuple[dict[str, str], int]:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Absent or unreadable fails, a secret fails; too many series, and personal labels, warn."""
-    unsaid = _proves_nothing(evidence)
+    unsaid = proves_nothing(evidence.before, evidence.url)
     if unsaid:
         return unsaid
-    wrong = _unreadable(evidence.before) or _unreadable(evidence.after)
+    wrong = unreadable(evidence.before) or unreadable(evidence.after)
     if wrong:
         return Finding.failed(
             f"{evidence.url} {wrong}.",
@@ -180,36 +166,6 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     )  # fmt: skip
 
 
-def _proves_nothing(evidence: Evidence) -> Finding | None:
-    page = evidence.before
-    if page.failure_kind == FailureKind.REDIRECT or (page.status is not None and 300 <= page.status < 400):
-        return Finding.not_assessed(
-            f"{evidence.url} redirects, which proves nothing. Declare where it leads as `[health] metrics`.",
-            missing="health.metrics",
-        )
-    if page.status in (401, 403):
-        return Finding.not_assessed(
-            f"{evidence.url} asks for a credential ({page.status}). Add it as `[health] headers`.",
-            missing="health.headers",
-        )
-    if page.status == 429:
-        return Finding.not_assessed(f"{evidence.url} is rate limited (429).")
-    return None
-
-
-def _unreadable(page: Page) -> str:
-    if page.failure:
-        return f"gives no reply: {page.failure}"
-    if page.status != 200:
-        return f"answers {page.status}, there are no metrics"
-    if page.parse_error:
-        kind = page.content_type.partition(";")[0].strip().lower()
-        if kind in ("text/html", "application/json"):
-            return f"answers with {kind}, not with metrics"
-        return f"cannot be parsed: {page.parse_error}"
-    return ""
-
-
 def _doubts(evidence: Evidence, thresholds: Thresholds) -> list[str]:
     series = evidence.after.series
     doubts = []
@@ -230,19 +186,6 @@ def _doubts(evidence: Evidence, thresholds: Thresholds) -> list[str]:
         )
     doubts += [f"The label `{leak.label}` holds {leak.kind}." for leak in evidence.leaks if not leak.secret]
     return doubts
-
-
-def _page(scrape: Scrape) -> Page:
-    return Page(
-        scrape.status,
-        scrape.content_type[:100],
-        scrape.failure.detail[:200] if scrape.failure else "",
-        scrape.failure.kind if scrape.failure else "",
-        scrape.parse_error[:200],
-        len(scrape.families),
-        scrape.series,
-        {name[:80]: len(values) for name, values in sorted(scrape.labels.items())},
-    )
 
 
 def _leaks(scrape: Scrape, own: dict[str, str]) -> set[Leak]:
