@@ -48,6 +48,11 @@ def scenarios_file() -> Path:
     return ROOT / "data" / "scenarios.toml"
 
 
+def monitoring_folder() -> Path:
+    """The folder of rules, configurations and a dashboard that a team can take home."""
+    return ROOT / "data" / "monitoring"
+
+
 def plugin_folders() -> list[Path]:
     """Folders of third-party checks: ``GREENLIGHT_PLUGINS``, separated as PATH is."""
     return [Path(part) for part in os.environ.get("GREENLIGHT_PLUGINS", "").split(os.pathsep) if part]

@@ -103,7 +103,11 @@ def _change(wanted: Callable[[Iterable[str]], Iterable[str]], names: Iterable[st
 
 
 def _print(state: State) -> None:
+    from app.sample.monitoring.servers import unwatched
+
     for part in state.parts:
-        typer.echo(f"{part.name:<11} {part.url:<26} pid {part.pid}{'' if part.alive else '  gone'}")
-    typer.echo(f"{'defects':<11} {', '.join(state.defects) or 'none'}")
-    typer.echo(f"{'target':<11} {state.target_file}")
+        typer.echo(f"{part.name:<12} {part.url:<26} pid {part.pid}{'' if part.alive else '  gone'}")
+    typer.echo(f"{'defects':<12} {', '.join(state.defects) or 'none'}")
+    typer.echo(f"{'target':<12} {state.target_file}")
+    if told := unwatched(state):
+        typer.echo(f"{'monitoring':<12} {told}")

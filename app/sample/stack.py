@@ -13,6 +13,7 @@ from pathlib import Path
 from app import paths
 from app.sample import arrange, launch, processes
 from app.sample.defects import checked
+from app.sample.monitoring import servers as monitoring
 from app.sample.processes import SampleError
 from app.sample.state import State, forget, locked, read_secrets, read_state
 
@@ -62,10 +63,12 @@ def up(
         state = state.model_copy(update={"model_speed": model_speed}).save()
         _clear(folder)
         try:
+            state = monitoring.start(state)
             state = launch.start_dependencies(state)
             arrange.arrange_cache(state)
             arrange.forget_answers(state)
             state = launch.start_chat(state)
+            monitoring.wait(state)
             arrange.write_target(state)
         except BaseException:  # Ctrl-C too leaves nothing running
             _end(read_state(folder) or state)
@@ -92,7 +95,7 @@ def status(folder: Path | None = None) -> State | None:
 
 
 def set_defects(names: Iterable[str], folder: Path | None = None) -> State:
-    """Give the running sample exactly these defects; only the chat API restarts.
+    """Give the running sample exactly these defects; only the chat API and what watches it restart.
 
     Raises SampleError where the sample is not up.
     """
@@ -106,11 +109,13 @@ def set_defects(names: Iterable[str], folder: Path | None = None) -> State:
             raise SampleError(NOT_UP)
         state = state.model_copy(update={"defects": wanted})
         arrange.arrange_cache(state)
+        state, changed = monitoring.rearrange(state)
         chats = [part for part in state.parts if part.name in launch.CHAT_PARTS]
         processes.end(chats, grace_s=RESTART_GRACE_S)
         arrange.forget_answers(state)
         rest = tuple(part for part in state.parts if part not in chats)
         state = launch.start_chat(state.model_copy(update={"parts": rest}).save())
+        monitoring.begin_anew(state, changed)
         arrange.write_target(state)
         return state
 
@@ -135,5 +140,5 @@ def _clear(folder: Path) -> None:
     """Start with empty logs and journals: what is in them belongs to partners that are gone."""
     for log in folder.glob("*.log"):
         log.unlink()
-    for journal in folder.glob("journal *"):
-        shutil.rmtree(journal)
+    for kept in (*folder.glob("journal *"), folder / "monitoring", folder / "prometheus"):
+        shutil.rmtree(kept, ignore_errors=True)

@@ -16,9 +16,10 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class State(BaseModel):
-    """What runs where. Holds no secret. ``ports``: chat, stub, faults, valkey and each proxy by name.
+    """What runs where. Holds no secret. ``ports``: each part and each proxy by name.
 
-    ``model_speed`` is how many times faster than a real one the paid model answers.
+    ``model_speed`` is how many times faster than a real one the paid model answers. ``unwatched`` names the
+    programs that were not installed, so that nothing watches the sample.
     """
 
     url: str
@@ -29,6 +30,7 @@ class State(BaseModel):
     folder: Path
     own_redis: bool = True
     model_speed: float = 1.0
+    unwatched: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:

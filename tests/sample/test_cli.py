@@ -46,9 +46,9 @@ def test_up_status_mend_break_and_down(sample, tmp_path: Path):
     assert status["defects"] == ["health_slow", "metrics_absent"]
     assert all(part["alive"] for part in status["parts"])
 
-    assert "defects     metrics_absent" in sample("mend", "health_slow").stdout
-    assert "defects     metrics_absent, no_compensation" in sample("break", "no_compensation").stdout
-    assert "defects     none" in sample("mend").stdout
+    assert "defects      metrics_absent" in sample("mend", "health_slow").stdout
+    assert "defects      metrics_absent, no_compensation" in sample("break", "no_compensation").stdout
+    assert "defects      none" in sample("mend").stdout
 
     again = sample("up", "--port", str(port))
     assert again.returncode == 2

@@ -1,6 +1,6 @@
-"""``python -m app.sample.stub CONFIG``: serve model and partners.
+"""``python -m app.sample.stub CONFIG``: serve model, partners and pager.
 
-CONFIG is a JSON file ``{"port", "seed", "speed"}``.
+CONFIG is a JSON file ``{"port", "seed", "speed", "pager_forwards_to"}``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from starlette.routing import Route
 from app.sample.serving import serve
 from app.sample.stub.accounting import Accounting
 from app.sample.stub.model import Model
+from app.sample.stub.pager import Pager
 
 
 async def health(_: Request) -> Response:
@@ -24,9 +25,9 @@ async def health(_: Request) -> Response:
     return JSONResponse({"status": "healthy"})
 
 
-def create(seed: int, speed: float = 1.0) -> Starlette:
+def create(seed: int, speed: float = 1.0, pager_forwards_to: str | None = None) -> Starlette:
     """The stub as an ASGI application."""
-    model, accounting = Model(seed, speed), Accounting()
+    model, accounting, pager = Model(seed, speed), Accounting(), Pager(pager_forwards_to)
     one = "/accounting/{kind}/{reference}"
     return Starlette(
         routes=[
@@ -36,6 +37,9 @@ def create(seed: int, speed: float = 1.0) -> Starlette:
             Route("/accounting/state", accounting.state),
             Route(one, accounting.put, methods=["PUT"]),
             Route(one, accounting.delete, methods=["DELETE"]),
+            Route("/pager", pager.heard),
+            Route("/pager/alerts", pager.alerts, methods=["POST"]),
+            Route("/pager/heartbeat", pager.heartbeat, methods=["POST"]),
         ]
     )
 
@@ -43,7 +47,7 @@ def create(seed: int, speed: float = 1.0) -> Starlette:
 def main(config_file: str) -> None:
     """Serve the stub."""
     config = json.loads(Path(config_file).read_text())
-    serve(create(config["seed"], config["speed"]), config["port"])
+    serve(create(config["seed"], config["speed"], config["pager_forwards_to"]), config["port"])
 
 
 if __name__ == "__main__":

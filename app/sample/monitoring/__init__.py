@@ -1,0 +1,1 @@
+"""What watches the sample: Prometheus, Alertmanager, and a stand-in for Grafana's API."""

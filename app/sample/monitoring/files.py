@@ -1,0 +1,60 @@
+"""The configuration of what watches the sample: the files of data/monitoring, with its addresses and hurry.
+
+A minute of those files is a second here, and what is scraped there every 15 s is scraped every second.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from app import paths
+from app.sample.processes import address
+from app.sample.serving import HOST
+from app.sample.state import State, write_private
+
+NAMES = ("prometheus.yml", "alertmanager.yml", "chat.rules.yml")
+FASTER = {r"\b1[05]s\b": "1s", r"\b([0-9]+)m\b": r"\1s"}
+Documents = dict[str, Any]
+
+
+def rendered(state: State) -> dict[str, str]:
+    """The text of each file for this sample."""
+    return {name: yaml.safe_dump(document) for name, document in documents(state).items()}
+
+
+def documents(state: State) -> Documents:
+    """Each file for this sample, read."""
+    found: Documents = {}
+    for name in NAMES:
+        text = (paths.monitoring_folder() / name).read_text(encoding="utf-8")
+        for pattern, faster in FASTER.items():
+            text = re.sub(pattern, faster, text)
+        for example, here in _addresses(state).items():
+            text = text.replace(example, here)
+        found[name] = yaml.safe_load(text)
+    return found
+
+
+def _addresses(state: State) -> dict[str, str]:
+    return {
+        "alertmanager.example:9093": f"{HOST}:{state.ports['alertmanager']}",
+        "chat.example:8003": f"{HOST}:{state.ports['chat']}",
+        "https://chat.example": state.url,
+        "http://pager.example": f"{address(state.ports['stub'])}/pager",
+    }
+
+
+def write(state: State) -> frozenset[str]:
+    """Write the files; the names of those that changed."""
+    folder = state.folder / "monitoring"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    changed = set()
+    for name, text in rendered(state).items():
+        file = folder / name
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            write_private(file, text)
+            changed.add(name)
+    return frozenset(changed)

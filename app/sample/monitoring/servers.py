@@ -1,0 +1,186 @@
+"""Prometheus and Alertmanager beside the sample, where they are installed; without them it runs unwatched.
+
+Prometheus takes up new addresses at most every 5 s, which no option changes: so the first scrape comes 5 s
+after its start, and after a change of what is scraped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from app.sample import processes
+from app.sample.monitoring import files
+from app.sample.processes import Part, SampleError, address
+from app.sample.serving import HOST
+from app.sample.state import State
+
+INSTALL = "apt-get install prometheus prometheus-alertmanager"
+PROGRAMS = {"prometheus": ("prometheus",), "alertmanager": ("prometheus-alertmanager", "alertmanager")}
+RESEND_S = 2  # an alert that is no longer sent is over after four times as long
+SETTLED_WITHIN_S = 15.0
+POLL_S = 0.05
+
+
+def missing() -> tuple[str, ...]:
+    """What would have to be installed for the sample to be watched."""
+    return tuple(name for name in PROGRAMS if _program(name) is None)
+
+
+def unwatched(state: State) -> str:
+    """Why nothing watches the sample and what to do about it, or nothing."""
+    if not state.unwatched:
+        return ""
+    names = " and ".join(name.capitalize() for name in state.unwatched)
+    return (
+        f"{names} not found, so the sample runs without monitoring and its checks are not assessed. "
+        f"`{INSTALL}`, then start the sample anew."
+    )
+
+
+def _program(name: str) -> str | None:
+    return next((path for known in PROGRAMS[name] if (path := shutil.which(known))), None)
+
+
+def start(state: State) -> State:
+    """Start Prometheus and Alertmanager; ``wait`` waits for them."""
+    if state.unwatched:
+        return state
+    files.write(state)
+    return _start_alertmanager(_start(state, "prometheus", _prometheus_options(state)))
+
+
+def wait(state: State) -> None:
+    """Wait until they listen. Raises SampleError."""
+    for part in _parts(state):
+        processes.wait_listening(part, state.ports[part.name], state.folder / f"{part.name}.log")
+
+
+def rearrange(state: State) -> tuple[State, frozenset[str]]:
+    """Bring their configuration in line with the defects; also what had to be changed.
+
+    Where something had, Alertmanager starts anew: its alerts and counters were about what was before.
+    """
+    changed = frozenset() if state.unwatched else files.write(state)
+    if not changed:
+        return state, changed
+    old = [part for part in state.parts if part.name == "alertmanager"]
+    processes.end(old)
+    rest = tuple(part for part in state.parts if part not in old)
+    state = _start_alertmanager(state.model_copy(update={"parts": rest}).save())
+    wait(state)
+    with _prometheus(state) as api:
+        api.post("/-/reload").raise_for_status()
+    return state, changed
+
+
+def begin_anew(state: State, changed: Collection[str] = ()) -> None:
+    """Forget what Prometheus knows of the service before now, and wait until it knows how it is now.
+
+    So neither the restart of a service nor the errors that it had before are held against it.
+    """
+    if state.unwatched:
+        return
+    now = time.time()
+    with _prometheus(state) as api:
+        query = {"match[]": '{job="chat"}', "end": f"{now:.3f}"}
+        api.post("/api/v1/admin/tsdb/delete_series", params=query).raise_for_status()
+        deadline = time.monotonic() + SETTLED_WITHIN_S
+        while time.monotonic() < deadline and not _knows(api, state, now, changed):
+            time.sleep(POLL_S)
+
+
+def _knows(api: httpx.Client, state: State, since: float, changed: Collection[str]) -> bool:
+    if "prometheus.yml" in changed and not _scrapes_what_it_should(api, state):
+        return False
+    if any(rule["health"] == "unknown" for rule in _rules(api)):
+        return False
+    return all(_seconds(target["lastScrape"]) > since for target in _targets(api))
+
+
+def _scrapes_what_it_should(api: httpx.Client, state: State) -> bool:
+    jobs = files.documents(state)["prometheus.yml"]["scrape_configs"]
+    wanted = {
+        f"{job.get('scheme', 'http')}://{place}{job.get('metrics_path', '/metrics')}"
+        for job in jobs
+        for group in job.get("static_configs", ())
+        for place in group["targets"]
+    }
+    return {target["scrapeUrl"] for target in _targets(api)} == wanted
+
+
+def _targets(api: httpx.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _data(api, "/api/v1/targets", state="active")["activeTargets"]
+    return found
+
+
+def _rules(api: httpx.Client) -> Iterator[dict[str, Any]]:
+    for group in _data(api, "/api/v1/rules")["groups"]:
+        yield from group["rules"]
+
+
+def _data(api: httpx.Client, path: str, **query: str) -> Any:
+    return api.get(path, params=query).raise_for_status().json()["data"]
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+@contextmanager
+def _prometheus(state: State) -> Iterator[httpx.Client]:
+    try:
+        with httpx.Client(base_url=address(state.ports["prometheus"]), trust_env=False) as api:
+            yield api
+    except httpx.HTTPError as error:
+        raise SampleError(f"The sample's Prometheus cannot be set up: {error}") from error
+
+
+def _parts(state: State) -> list[Part]:
+    return [part for part in state.parts if part.name in PROGRAMS]
+
+
+def _prometheus_options(state: State) -> list[str]:
+    return [
+        f"--config.file={state.folder / 'monitoring' / 'prometheus.yml'}",
+        f"--storage.tsdb.path={state.folder / 'prometheus'}",
+        "--storage.tsdb.retention.time=1d",
+        f"--rules.alert.resend-delay={RESEND_S}s",
+        "--web.enable-lifecycle",
+        "--web.enable-admin-api",
+    ]
+
+
+def _start_alertmanager(state: State) -> State:
+    storage = state.folder / "alertmanager"
+    shutil.rmtree(storage, ignore_errors=True)
+    options = [
+        f"--config.file={state.folder / 'monitoring' / 'alertmanager.yml'}",
+        f"--storage.path={storage}",
+        "--cluster.listen-address=",
+    ]
+    return _start(state, "alertmanager", options)
+
+
+def _start(state: State, name: str, options: list[str]) -> State:
+    listen = f"{HOST}:{state.ports[name]}"
+    part = processes.start(
+        name,
+        f"http://{listen}",
+        [
+            _program(name) or name,
+            f"--web.listen-address={listen}",
+            f"--web.external-url=http://{listen}",
+            *options,
+        ],
+        environment=processes.python_environment({}),
+        log=state.folder / f"{name}.log",
+        cwd=state.folder,
+    )
+    return state.with_part(part)
