@@ -72,14 +72,18 @@ def start(
 
 
 def wait_listening(part: Part, port: int, log: Path) -> None:
-    """Wait until ``part`` itself listens on ``port``. Raises SampleError when it ends, or takes too long."""
+    """Wait until ``part``, or what it supervises, listens on ``port``.
+
+    Raises SampleError when it ends, or takes too long.
+    """
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline:
         process = part.process()
         if process is None:
             break
         with contextlib.suppress(psutil.NoSuchProcess):
-            if any(_listens(connection, port) for connection in process.net_connections("tcp")):
+            family = (process, *process.children())
+            if any(_listens(each, port) for one in family for each in one.net_connections("tcp")):
                 return
         time.sleep(POLL_S)
     last = log.read_text(errors="replace").strip().splitlines()[-3:]

@@ -25,21 +25,12 @@ def bind(port: int, *, shared: bool = False) -> socket.socket:
     return listener
 
 
-def serve(app: Any, port: int, *, shared: bool = False) -> None:
+def serve(app: Any, port: int, *, shared: bool = False, kind: type[uvicorn.Server] = uvicorn.Server) -> None:
     """Serve ``app`` until SIGTERM, then finish requests within 5 s. Exits where the port is taken."""
-    serve_on(app, bind_or_exit(port, shared=shared))
-
-
-def bind_or_exit(port: int, *, shared: bool) -> socket.socket:
-    """As ``bind``; exits where the port is taken."""
     try:
-        return bind(port, shared=shared)
+        listener = bind(port, shared=shared)
     except OSError as error:
         sys.exit(f"cannot listen on {HOST}:{port}: {error.strerror}")
-
-
-def serve_on(app: Any, listener: socket.socket) -> None:
-    """Serve ``app`` on a socket that is bound until SIGTERM, then finish requests within 5 s."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         app,
@@ -50,4 +41,4 @@ def serve_on(app: Any, listener: socket.socket) -> None:
         timeout_keep_alive=65,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    kind(config).run(sockets=[listener])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +13,7 @@ VERSION = "1.4.0"
 
 
 class Settings(BaseModel):
-    """Read from a JSON file; what is secret, or differs between two starts, from the environment."""
+    """Read from a JSON file, what is secret from the environment; each process makes its own ``instance``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +48,7 @@ class Settings(BaseModel):
         """Raises KeyError for a missing variable, ValidationError for a key that is wrong."""
         environment = {
             name: os.environ[f"GREENLIGHT_SAMPLE_{name.upper()}"]
-            for name in ("port", "instance", "shop_key", "cache_url", "journal")
+            for name in ("port", "shop_key", "cache_url", "journal")
         }
+        environment["instance"] = f"chat-{secrets.token_hex(4)}"
         return cls.model_validate(json.loads(Path(config_file).read_text()) | environment)
