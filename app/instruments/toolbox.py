@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from random import Random
 from time import monotonic
 from typing import Any, cast
 
+from app.instruments.alertmanager import AlertmanagerReader
 from app.instruments.bodies import RawBodies
 from app.instruments.bursts import RequestBursts
 from app.instruments.credentials import DeclaredCredentials
@@ -27,15 +28,18 @@ from app.instruments.load.watched import WatchedLoad
 from app.instruments.memory import ServiceMemory
 from app.instruments.metrics import KEPT_BYTES as METRICS_BYTES
 from app.instruments.metrics import MetricsPage
+from app.instruments.notifications import WebhookListener
 from app.instruments.openapi import KEPT_BYTES as OPENAPI_BYTES
 from app.instruments.openapi import OpenApiDocuments
 from app.instruments.origins import Origin, declared_origins
 from app.instruments.policy import Policy
 from app.instruments.processes import HostProcesses
+from app.instruments.prometheus import PrometheusReader
 from app.instruments.prompts import RunPrompts
 from app.instruments.questions import DeclaredQuestions
 from app.instruments.redis import RedisReader
 from app.instruments.references import References
+from app.instruments.server_api import ServerApi
 from app.instruments.sse import SseReader
 from app.instruments.tls import TlsHandshakes
 from app.instruments.upstream import UpstreamMeter
@@ -44,6 +48,7 @@ from app.records import LoadResult
 from app.statistics.for_checks import RunStatistics
 from checks import LoadedCheck
 from checks.contract import InstrumentFailure, Instruments, Kind, Profile, Target
+from checks.contract.target.monitoring import Server
 
 PATIENCE_RATIO = 0.85  # of a check's time may be spent on waiting; the rest restores levers and judges
 SAFE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -56,6 +61,9 @@ IMPLIED = {
     "questions": "ask|stream",
     "bursts": "ask|stream",
     "load": "ask|stream",
+    "prometheus": "prometheus",
+    "alertmanager": "alertmanager",
+    "notifications": "notifications",
 }
 
 # For a key that is not declared: what is missing in words, the key to name, and what to add.
@@ -79,7 +87,24 @@ ABSENT: Mapping[str, tuple[str, str, str]] = {
         "cost.budget_per_month_usd",
         "`[cost] budget_per_month_usd`, what the upstream may cost in a month,",
     ),
+    "prometheus": (
+        "No Prometheus is declared",
+        "prometheus.url",
+        "`[prometheus] url`, and the `labels` of this service's series,",
+    ),
+    "alertmanager": ("No Alertmanager is declared", "alertmanager.url", "`[alertmanager] url`"),
+    "grafana": ("No Grafana is declared", "grafana.url", "`[grafana] url`"),
+    "notifications": (
+        "Nothing is declared to hear notifications with",
+        "notifications",
+        "`[notifications]` with listen and path, to which a receiver of Alertmanager posts,",
+    ),
     "transaction": ("No transaction is declared", "transaction", "`[transaction]` with its steps and states"),
+    "transaction.steps": (
+        "No step of the transaction is declared",
+        "transaction.steps",
+        "`[[transaction.steps]]` for each step, with the lever or header that makes it fail,",
+    ),
     "public|auth.protected": (
         "No route is declared as protected",
         "auth.protected",
@@ -201,8 +226,12 @@ class Toolbox:
         needs = {need.removesuffix("?") for need in check.about.needs}
         random = Random(f"{self._seed} {check.id}")
         until = monotonic() + PATIENCE_RATIO * check.about.deadline_in(self._profile)
-        async with self._wire(reading=check.about.kind is Kind.PASSIVE, until=until) as wire:
-            tools = {name: make() for name, make in self._makers(wire, random).items() if name in needs}
+        async with (
+            self._wire(reading=check.about.kind is Kind.PASSIVE, until=until) as wire,
+            AsyncExitStack() as servers,
+        ):
+            makers = self._makers(wire, random) | self._monitoring(servers, until)
+            tools = {name: make() for name, make in makers.items() if name in needs}
             bench = Bench(
                 check.id,
                 profile=self._profile,
@@ -262,6 +291,21 @@ class Toolbox:
             "faults": lambda: Breaker(
                 target, self._references, self._ledger, self._lever_refused, self._hooks.lever
             ),
+        }
+
+    def _monitoring(self, stack: AsyncExitStack, until: float) -> dict[str, Callable[[], object]]:
+        """The team's servers, each over a wire of its own: no other instrument reaches them."""
+        target = self._target
+
+        def api(name: str, declared: Server | None) -> ServerApi:
+            made = ServerApi(name, name.lower(), declared, self._references, until=until)
+            stack.push_async_exit(made)
+            return made
+
+        return {
+            "prometheus": lambda: PrometheusReader(api("Prometheus", target.prometheus)),
+            "alertmanager": lambda: AlertmanagerReader(api("Alertmanager", target.alertmanager)),
+            "notifications": lambda: WebhookListener(target.notifications, self._policy.refusal),
         }
 
     def _questions(self, wire: Wire, random: Random) -> DeclaredQuestions:

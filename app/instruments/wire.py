@@ -71,7 +71,8 @@ class Wire:
     Use it within ``async with``, which closes its connections.
 
     ``origins`` maps each to the environment variables whose values may be sent there. After ``until``
-    (on the clock of time.monotonic) no reply is waited for: a check must end within its deadline.
+    (on the clock of time.monotonic) no reply is waited for: a check must end within its deadline. ``tls``
+    says whom to trust, where it is not whom this project trusts.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Wire:
         may_change: Callable[[Origin], InstrumentFailure | None],
         *,
         until: float = math.inf,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._base = base
         self.until = until
@@ -89,7 +91,7 @@ class Wire:
         self.references = references
         self._may_change = may_change
         self._transport: httpx.AsyncHTTPTransport | None = None
-        trusted_tls()  # made here, or the first probe would be timed with it
+        self._tls = tls or trusted_tls()  # made here, or the first probe would be timed with it
 
     def also_at(self, origin: Origin) -> None:
         """Let requests go to ``origin`` too; no secret is ever sent there unless it was declared."""
@@ -115,7 +117,7 @@ class Wire:
         async with AsyncExitStack() as stack:
             try:
                 async with ended_by(self.until):
-                    transport = self._kept() if not fresh_connection else _transport()
+                    transport = self._kept() if not fresh_connection else _transport(self._tls)
                     if fresh_connection:
                         stack.push_async_callback(transport.aclose)
                     response, failure = await _follow(transport, outgoing)
@@ -128,7 +130,7 @@ class Wire:
 
     def _kept(self) -> httpx.AsyncHTTPTransport:
         if self._transport is None:
-            self._transport = _transport()
+            self._transport = _transport(self._tls)
         return self._transport
 
     def prepared(self, request: Request) -> httpx.Request:
@@ -202,9 +204,9 @@ def trusted_tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)  # reading the certificates takes longer than a probe
 
 
-def _transport() -> httpx.AsyncHTTPTransport:
+def _transport(tls: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
     limits = httpx.Limits(keepalive_expiry=KEEP_IDLE_S)
-    return httpx.AsyncHTTPTransport(verify=trusted_tls(), trust_env=False, limits=limits)
+    return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
 
 
 async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:

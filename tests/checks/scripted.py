@@ -64,6 +64,7 @@ from checks.contract.instruments.monitoring import (
     Rule,
     ScrapeTarget,
     Series,
+    Shown,
 )
 
 Route = Literal["ask", "stream"]
@@ -447,22 +448,23 @@ class ScriptedAlertmanager:
 
 
 class ScriptedGrafana:
-    """These dashboards; ``returns`` says of a panel and a query whether there is data."""
+    """These dashboards; ``shows`` says of a panel and a query whether there is data, or what it gives."""
 
     def __init__(
         self,
         dashboards: Sequence[Dashboard] | InstrumentFailure,
-        returns: Callable[[Panel, str], bool] = lambda panel, expression: True,
+        shows: Callable[[Panel, str], bool | Shown] = lambda panel, expression: True,
     ) -> None:
         self.found = dashboards
-        self.returns = returns
+        self.told = shows
 
     async def dashboards(self) -> tuple[Dashboard, ...]:
         return tuple(_given(self.found))
 
-    async def returns_data(self, panel: Panel, expression: str) -> bool:
+    async def shows(self, panel: Panel, expression: str) -> Shown:
         await asyncio.sleep(0)
-        return self.returns(panel, expression)
+        told = self.told(panel, expression)
+        return told if isinstance(told, Shown) else Shown(told)
 
 
 class ScriptedNotifications:

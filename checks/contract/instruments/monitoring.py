@@ -121,7 +121,12 @@ class Prometheus(Protocol):
         """The URLs of the Alertmanagers to which it sends."""
 
     async def settings(self) -> Mapping[str, Any]:
-        """Its loaded configuration: ``scrape_interval``, ``evaluation_interval``, ``external_labels``..."""
+        """Its loaded configuration: the keys of ``global`` (``scrape_interval``, ``external_labels``...).
+
+        Beside them stand the other parts of the file (``scrape_configs``, ``alerting``, ``rule_files``), and
+        ``flags``, its command line (``rules.alert.resend-delay``; empty where the server does not tell).
+        Durations are texts, as Prometheus writes them.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,37 +139,78 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """A node of the routing tree: who receives what matches, and the routes below it."""
+    """A node of the routing tree: who receives what matches, and the routes below it.
+
+    ``matchers`` are written as Alertmanager writes them (``severity="page"``). It is silent in the intervals
+    of ``muted_in``, and outside those of ``active_in`` where there are any.
+    """
 
     receiver: str
     matchers: tuple[str, ...]
     goes_on: bool
     routes: tuple[Routing, ...] = ()
+    muted_in: tuple[str, ...] = ()
+    active_in: tuple[str, ...] = ()
     group_wait_s: float = 30.0
     group_interval_s: float = 300.0
     repeat_interval_s: float = 14_400.0
 
 
 @dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While an alert that matches ``source`` is active, those that match ``target`` tell nobody.
+
+    That holds among alerts whose labels ``equal`` have the same values.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    equal: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A silence that holds now, until ``ends_at``."""
+
+    matchers: tuple[str, ...]
+    ends_at: float
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AlertmanagerFacts:
-    """How an Alertmanager is set up, and how many notifications it sent, by kind of receiver."""
+    """How an Alertmanager is set up, and how many notifications it sent, by kind of receiver.
+
+    ``sent`` counts attempts, ``failed`` those of them that failed, both since it started; they are empty
+    where its metrics cannot be read.
+    ``time_intervals`` says of each whether it covers all times (``always``), none any more (``never``) or
+    some (``sometimes``). ``loaded`` is whether its file is what it runs on: a reload may have failed.
+    """
 
     version: str
     receivers: tuple[Receiver, ...]
     routing: Routing
     sent: Mapping[str, float]
     failed: Mapping[str, float]
+    inhibitions: tuple[Inhibition, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    time_intervals: Mapping[str, Literal["always", "sometimes", "never"]] = field(default_factory=dict)
+    loaded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """An alert as Alertmanager has it: ``active``, ``suppressed`` or ``unprocessed``, and who receives it."""
+    """An alert as Alertmanager has it: ``active``, ``suppressed`` or ``unprocessed``, and who receives it.
+
+    ``updated_at`` is when Prometheus last sent it.
+    """
 
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     state: str
     receivers: tuple[str, ...]
     started_at: float
+    updated_at: float = 0.0
 
 
 class Alertmanager(Protocol):
@@ -205,7 +251,11 @@ class Notifications(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A panel of a dashboard and its queries, with template variables filled in."""
+    """A panel of a dashboard and its queries, with template variables filled in.
+
+    ``kind`` is Grafana's (``timeseries``, ``text``), ``datasource`` the uid of its source, or a name that
+    Grafana does not know. A hidden query is not among ``expressions``.
+    """
 
     title: str
     kind: str
@@ -220,6 +270,15 @@ class Dashboard:
     uid: str
     title: str
     panels: tuple[Panel, ...]
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a query of a panel gives: whether there is any data, and what Grafana says where it failed."""
+
+    data: bool
+    error: str = ""
 
 
 class Grafana(Protocol):
@@ -228,5 +287,5 @@ class Grafana(Protocol):
     async def dashboards(self) -> tuple[Dashboard, ...]:
         """The declared dashboards, or those that name the service."""
 
-    async def returns_data(self, panel: Panel, expression: str) -> bool:
-        """Whether one query of a panel returns anything, asked through Grafana itself."""
+    async def shows(self, panel: Panel, expression: str) -> Shown:
+        """What one query of a panel gives for the last hour, asked through Grafana itself."""

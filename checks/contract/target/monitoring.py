@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from checks.contract.target.auth import Credential
 from checks.contract.target.calls import Headers, Place, Table
 from checks.contract.target.dependencies import Way
 
@@ -14,6 +16,11 @@ from checks.contract.target.dependencies import Way
 def _clean_base(url: str) -> str:
     if not re.match(r"https?://[^/\s]+", url):
         raise ValueError(f"{url!r} is not an http(s) URL with a host")
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError("holds a user; write `username` and `password` beside it")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{url!r} goes on after its path; end it there")
     return url.rstrip("/")
 
 
@@ -27,29 +34,44 @@ BaseUrl = Annotated[str, AfterValidator(_clean_base)]
 Address = Annotated[str, AfterValidator(_clean_address)]
 
 
-class Prometheus(Table):
-    """``[prometheus]``: the server that scrapes the service. ``url`` may have a path in front of its API.
+class Server(Table):
+    """A server of the team's monitoring. ``url`` may have a path in front of its API (a route prefix).
 
-    ``labels`` are those that mark the service's own series, ``{ job = "chat" }``.
+    It is asked with ``headers`` (``Authorization = "Bearer ${ENV_NAME}"``), or with ``username`` and
+    ``password``. ``ca_file`` holds the certificate of a private authority that vouches for it.
     """
 
     url: BaseUrl
     headers: Headers = Field(default_factory=dict)
+    username: str | None = None
+    password: Credential | None = None
+    ca_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Server:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("needs both of `username` and `password`, or none")
+        if self.username is not None and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("has `username` and `password`, and an Authorization among `headers`: keep one")
+        return self
+
+
+class Prometheus(Server):
+    """``[prometheus]``: the server that scrapes the service.
+
+    ``labels`` are those that mark the service's own series, ``{ job = "chat" }``.
+    """
+
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class Alertmanager(Table):
+class Alertmanager(Server):
     """``[alertmanager]``: where alerts go."""
 
-    url: BaseUrl
-    headers: Headers = Field(default_factory=dict)
 
-
-class Grafana(Table):
+class Grafana(Server):
     """``[grafana]``: where dashboards are. ``dashboards`` are uids; else those that name the service."""
 
-    url: BaseUrl
-    headers: Headers = Field(default_factory=dict)
     dashboards: tuple[str, ...] = Field(default=(), max_length=50)
 
 
