@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from app.instruments.references import names_in
-from checks.contract import Call, InstrumentFailure, Target
+from checks.contract import Call, InstrumentFailure, Target, Transaction
 from checks.contract.target.auth import Auth
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -59,9 +59,11 @@ def declared_origins(target: Target) -> Mapping[Origin, frozenset[str]]:
 
 def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
     yield "/", ()
-    for call in (target.ask, target.stream, target.transaction):
+    for call in (target.ask, target.stream):
         if call is not None:
             yield call.path, _texts(call)
+    if target.transaction is not None:
+        yield from _of_transaction(target, target.transaction)
     for place in (target.health.liveness, target.health.readiness, target.health.metrics):
         if place is not None:
             yield place, target.health.headers.values()
@@ -73,8 +75,18 @@ def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
         yield target.upstream.calls.url, target.upstream.calls.headers.values()
     if target.stream is not None and target.stream.open is not None:
         yield target.stream.open.url, target.stream.open.headers.values()
-    for probe in target.transaction.state if target.transaction else ():
+
+
+def _of_transaction(target: Target, transaction: Transaction) -> Iterator[tuple[str, Iterable[str]]]:
+    failing = [text for _, each in transaction.failings for text in each.fail_header.values()]
+    for call in transaction.calls:
+        with_one = target.auth is not None and target.auth.sent_with(None, call.headers) != call.headers
+        others = target.auth.credentials if target.auth is not None and with_one else ()
+        yield call.path, (*_texts(call), *failing, *others)
+    for probe in transaction.state:
         yield probe.url, probe.headers.values()
+    if transaction.flagged is not None:
+        yield transaction.flagged.url, transaction.flagged.headers.values()
 
 
 def _with_credentials(target: Target, auth: Auth) -> Iterator[tuple[str, Iterable[str]]]:

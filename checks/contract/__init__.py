@@ -44,7 +44,14 @@ from checks.contract.target.auth import Auth, Protected
 from checks.contract.target.calls import Call, Request, at_path
 from checks.contract.target.objectives import RateLimit
 from checks.contract.target.service import Stream
-from checks.contract.target.transaction import StateProbe, Step, Transaction
+from checks.contract.target.transaction import (
+    Failing,
+    Flag,
+    StateProbe,
+    Step,
+    Transaction,
+    TransactionRequest,
+)
 from checks.contract.texts import document_in, escaped, printable
 from checks.contract.wording import plural, show
 
@@ -62,9 +69,11 @@ __all__ = [
     "Event",
     "Example",
     "Examples",
+    "Failing",
     "Failure",
     "FailureKind",
     "Finding",
+    "Flag",
     "Forgery",
     "Frames",
     "Goal",
@@ -106,6 +115,7 @@ __all__ = [
     "Target",
     "TlsFacts",
     "Transaction",
+    "TransactionRequest",
     "Trend",
     "Usl",
     "Wish",

@@ -59,7 +59,8 @@ def wrong_bodies(
 
 def _guarded(target: Target) -> Iterator[tuple[str, Request]]:
     protected: tuple[Call, ...] = target.auth.protected if target.auth else ()
-    declared = [call for call in (target.ask, target.stream, target.transaction) if call is not None]
+    steps = target.transaction.calls if target.transaction else ()
+    declared = [call for call in (target.ask, target.stream, *steps) if call is not None]
     header = target.auth.header if target.auth else "Authorization"
     with_one = [
         call for call in declared if any(_is_credential(*item, header) for item in call.headers.items())

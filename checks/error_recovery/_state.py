@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from checks.contract import InstrumentFailure, Instruments, Request, StateProbe, printable
+from checks.contract import InstrumentFailure, Instruments, Reply, Request, StateProbe, printable
 
 MAX_CHANGES = 20
 MAX_DEPTH = 12
 MAX_CHARS = 60
+GONE = (404, 410)
 
 State = Mapping[str, Any]
 
@@ -29,22 +30,40 @@ class Change:
     after: str
 
 
-async def read_state(instruments: Instruments, probes: Sequence[StateProbe]) -> State:
-    """Every party's state without its ignored paths. Raises InstrumentFailure where one cannot be read."""
+async def read_state(
+    instruments: Instruments, probes: Sequence[StateProbe], values: Mapping[str, str] | None = None
+) -> State:
+    """Every party's state without its ignored paths. ``values`` fill the places of what one transaction made.
+
+    A party whose place cannot be filled, or where nothing is (any more), is not in it. Raises
+    InstrumentFailure where one cannot be read.
+    """
     state = {}
     for probe in probes:
-        reply = await instruments.http.send(Request("GET", probe.url, probe.headers), timeout_s=5.0)
-        document = reply.document()
-        if reply.failure or reply.status != 200 or document is None or reply.truncated:
-            problem = reply.failure.detail if reply.failure else f"status {reply.status}, no whole JSON"
-            raise InstrumentFailure(
-                f"The state of {probe.name} cannot be read at {probe.url}: {problem}.",
-                missing="transaction.state",
-            )
+        place = probe.place(values or {})
+        if place is None:
+            continue
+        reply = await instruments.http.send(Request("GET", place, probe.headers), timeout_s=5.0)
+        if probe.of_one and reply.failure is None and reply.status in GONE:
+            continue
+        document = _document(reply, probe)
+        if probe.undone is not None and probe.undone.shown(reply.headers, document):
+            continue
         for path in probe.ignore:
             _drop(document, path.split("."))
         state[probe.name] = document
     return state
+
+
+def _document(reply: Reply, probe: StateProbe) -> object:
+    document = reply.document()
+    if reply.failure or reply.status != 200 or document is None or reply.truncated:
+        problem = reply.failure.detail if reply.failure else f"status {reply.status}, no whole JSON"
+        raise InstrumentFailure(
+            f"The state of {probe.name} cannot be read at {probe.url}: {problem}.",
+            missing="transaction.state",
+        )
+    return document
 
 
 def _drop(node: object, path: Sequence[str]) -> None:
@@ -69,8 +88,8 @@ def changes(before: State, after: State) -> tuple[Change, ...]:
     """What differs, bounded; empty only where the states are equal in full."""
     found = (
         Change(party, path, was, now)
-        for party in before
-        for path, was, now in _differences(before[party], after.get(party), "", 0)
+        for party in (*before, *(party for party in after if party not in before))
+        for path, was, now in _of_party(party, before, after)
     )
     return tuple(change for change, _ in zip(found, range(MAX_CHANGES), strict=False))
 
@@ -83,7 +102,16 @@ def effects(before: State, after: State) -> dict[str, float]:
     found: dict[str, float] = {}
     for party in before:
         found |= {f"{party}.{path}": moved for path, moved in _moves(before[party], after.get(party), "", 0)}
-    return found
+    made = {f"{party}#": 1.0 for party in after if party not in before}
+    return found | made | {f"{party}#": -1.0 for party in before if party not in after}
+
+
+def _of_party(party: str, before: State, after: State) -> Iterator[tuple[str, str, str]]:
+    if party in before and party in after:
+        yield from _differences(before[party], after[party], "", 0)
+    else:
+        was, now = (_short(side[party]) if party in side else "" for side in (before, after))
+        yield "", was, now
 
 
 def _differences(before: Any, after: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
@@ -129,7 +157,9 @@ def worded(found: Sequence[Change], most: int = 3) -> str:
     rest = []
     for change in found:
         place = f"{change.party}.{change.path}".rstrip(".")
-        if not change.before:
+        if not change.before and not change.path:
+            rest.append(f"{place} {change.after} left")
+        elif not change.before:
             holder = place.rpartition(".")[0]
             added[holder] = added.get(holder, 0) + 1
         else:

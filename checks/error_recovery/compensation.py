@@ -5,11 +5,12 @@ Why it matters
     and nobody sees it until the books are checked. Compensations that were never tried do not run.
 
 How it is measured
-    The declared transaction must work once, and its effect must show in the declared state of the parties.
-    Then, for each declared step, the lever makes that step fail, the transaction is sent with a key of its
-    own, and the lever is restored. When `settle_s` have passed at the latest, the state of every party must
-    be equal, in full, to the state right before (paths in `ignore` excepted). A transaction that reports
-    success must have had all its effects.
+    The declared transaction, of one request or several, must work once, and its effect must show in the
+    declared state of the parties. Then each declared step is made to fail, by its lever or by the header that
+    the service obeys, the transaction is sent with a key of its own, and the lever is restored. When
+    `settle_s` have passed at the latest, the state of every party must be equal, in full, to the state right
+    before (paths in `ignore` excepted). A transaction that reports success must have had all its effects, and
+    one that is declared to be carried on must have them in the end.
 
 How to fix it
     1. Write down each step before it is tried; when one fails, undo those before it in reverse order.
@@ -19,8 +20,6 @@ How to fix it
 
 from __future__ import annotations
 
-import asyncio
-import uuid
 from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
@@ -28,18 +27,26 @@ from typing import Literal
 from checks.contract import (
     Check,
     Finding,
-    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
     Outcome,
-    Reply,
     Step,
     Target,
     Transaction,
-    curl_line,
     plural,
     show,
+)
+from checks.error_recovery._flow import (
+    Whole,
+    curl_lines,
+    declared,
+    made_to_fail,
+    no_basis,
+    play,
+    restored,
+    untriable,
+    whole,
 )
 from checks.error_recovery._state import Change, changes, effects, read_state, worded
 
@@ -48,13 +55,10 @@ CHECK = Check(
     kind=Kind.FAULT,
     does="Carries out one real transaction, then one for each step with that step made to fail.",
     measures="steps after whose failure something was left behind",
-    needs=("http", "faults", "target.transaction"),
+    needs=("http", "faults", "target.transaction", "target.transaction.steps"),
     deadline_s=120,
     typical_s=6,
 )
-TIMEOUT_S = 15.0
-POLL_S = 0.1
-LATE_S = 0.5  # what a cut held back arrives within this after the restore, on a local network
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ class Attempt:
     """
 
     step: str
+    means: str = ""
+    expect: str = "either"
+    accepted: bool = False
     reported_success: bool = False
     status: int | None = None
     problem: str = ""
@@ -84,97 +91,64 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The transaction with nothing cut, and with each step cut. ``moves_itself``: changes without any."""
+    """The transaction with nothing broken, and with each step made to fail."""
 
     path: str
-    moves_itself: tuple[Change, ...]
-    whole: Attempt
+    whole: Whole
     attempts: tuple[Attempt, ...]
     settle_s: float
     reproduce: str
 
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
-    """Once whole, then cut at each step. The lever restores whatever happens here."""
-    transaction = target.transaction
-    if transaction is None:
-        raise InstrumentFailure("No transaction is declared.", missing="transaction")
-    first = await read_state(instruments, transaction.state)
-    await asyncio.sleep(2 * POLL_S)
-    moves_itself = changes(first, await read_state(instruments, transaction.state))
-    whole = Attempt("")
+    """Once whole, then failing at each step. The lever restores whatever happens here."""
+    transaction = declared(target)
     attempts: list[Attempt] = []
-    if not moves_itself:
-        whole = await _whole(instruments, transaction)
-    if whole.reported_success and whole.residue:
+    basis = await whole(instruments, transaction)
+    if basis.sound:
         for step in transaction.steps:
             instruments.say(f"The transaction with its step {step.name} made to fail")
-            attempts.append(await _cut(instruments, transaction, step))
-    request = transaction.render(user="assessment", nonce="assessment-1")
+            attempts.append(await _failing(instruments, transaction, step))
     return Evidence(
-        path=transaction.path,
-        moves_itself=moves_itself,
-        whole=whole,
+        path=transaction.calls[-1].path,
+        whole=basis,
         attempts=tuple(attempts),
         settle_s=transaction.settle_s,
         reproduce="# with one step made to fail; compare the state before and after:\n"
-        + curl_line(target, request),
+        + curl_lines(target, transaction),
     )
 
 
-async def _whole(instruments: Instruments, transaction: Transaction) -> Attempt:
+async def _failing(instruments: Instruments, transaction: Transaction, step: Step) -> Attempt:
+    means = f"the lever {step.lever}" if step.lever else f"the header {next(iter(step.fail_header))}"
+    if impossible := untriable(instruments, step):
+        return Attempt(step.name, means, skipped=impossible)
     before = await read_state(instruments, transaction.state)
-    reply = await _send(instruments, transaction)
-    deadline = monotonic() + transaction.settle_s
-    after = await read_state(instruments, transaction.state)
-    while not changes(before, after) and monotonic() < deadline:
-        await asyncio.sleep(POLL_S)
-        after = await read_state(instruments, transaction.state)
-    return Attempt(
-        "",
-        reported_success=reply.status in transaction.good_statuses and reply.failure is None,
-        status=reply.status,
-        problem=reply.failure.detail[:200] if reply.failure else "",
-        effects_after=effects(before, after),
-        residue=changes(before, after),
-    )
-
-
-async def _cut(instruments: Instruments, transaction: Transaction, step: Step) -> Attempt:
-    if step.way not in instruments.faults.ways(step.lever):
-        return Attempt(step.name, skipped=f"the lever {step.lever} has no way {step.way!r}")
-    before = await read_state(instruments, transaction.state)
-    async with instruments.faults.broken(step.lever, step.way):
-        reply = await _send(instruments, transaction)
-        during = await read_state(instruments, transaction.state)
-    restored = monotonic()
-    await asyncio.sleep(min(LATE_S, transaction.settle_s))
-    after = await read_state(instruments, transaction.state)
-    while changes(before, after) and monotonic() - restored < transaction.settle_s:
-        await asyncio.sleep(POLL_S)
-        after = await read_state(instruments, transaction.state)
+    async with made_to_fail(instruments, step, step.request) as begin:
+        played = await play(instruments, transaction, headers=step.fail_header, before=begin)
+        during = await read_state(instruments, transaction.state, played.values)
+    ended = monotonic()
+    after = await restored(instruments, transaction, before, played.values)
+    unseen = all(probe.place(played.values) is None for probe in transaction.state)
     return Attempt(
         step.name,
-        reported_success=reply.status in transaction.good_statuses and reply.failure is None,
-        status=reply.status,
-        problem=reply.failure.detail[:200] if reply.failure else "",
+        means,
+        step.expect,
+        accepted=played.accepted,
+        reported_success=played.whole,
+        status=played.status,
+        problem=played.problem,
         effects_during=effects(before, during),
         effects_after=effects(before, after),
         residue=changes(before, after),
-        settled_s=round(monotonic() - restored, 2),
-    )
-
-
-async def _send(instruments: Instruments, transaction: Transaction) -> Reply:
-    nonce = str(uuid.uuid4())  # not from the run's seed: a key that was used before would replay its reply
-    return await instruments.http.send(
-        transaction.render(user="assessment", nonce=nonce), timeout_s=TIMEOUT_S
+        settled_s=round(monotonic() - ended, 2),
+        skipped="it gave nothing to capture by which a state could be looked up" if unseen else "",
     )
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Every step whose failure left something behind is named; what could not be tried is not passed."""
-    unsaid = _no_basis(evidence)
+    unsaid = no_basis(evidence.whole, evidence.path)
     if unsaid:
         return unsaid
     verdicts = [(attempt, *_verdict(attempt, evidence)) for attempt in evidence.attempts]
@@ -206,41 +180,21 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     return passed.but(outcome=Outcome.WARN, share=clean / len(verdicts), reason=reason)
 
 
-def _no_basis(evidence: Evidence) -> Finding | None:
-    if evidence.moves_itself:
-        return Finding.not_assessed(
-            f"The state changes without a transaction: {worded(evidence.moves_itself)}. Name what may change "
-            "in `ignore` of `[[transaction.state]]`.",
-            missing="transaction.state.ignore",
-        )
-    whole = evidence.whole
-    if not whole.reported_success:
-        said = whole.problem or f"status {whole.status}"
-        return Finding.not_assessed(
-            f"{evidence.path} fails with nothing cut: {said}. So no compensation could be tried.",
-            missing="transaction",
-        )
-    if not whole.residue:
-        return Finding.not_assessed(
-            f"{evidence.path} reports success and no declared state changes. Declare where effects show.",
-            missing="transaction.state",
-        )
-    return None
-
-
 def _verdict(attempt: Attempt, evidence: Evidence) -> tuple[Literal["clean", "wrong", "untried"], str]:
     """What one attempt shows, in words where it is not clean."""
-    whole = evidence.whole.effects_after
-    accepted = attempt.status is not None and 200 <= attempt.status < 300 and not attempt.problem
+    whole = evidence.whole.effects
     untried = attempt.skipped
     if attempt.status == 429:
         untried = "the transaction was rate limited (429)"
-    elif accepted and attempt.effects_during == whole:
-        untried = "the lever made no difference, the transaction went through"
+    elif attempt.accepted and attempt.effects_during == whole:
+        untried = f"{attempt.means} made no difference, the transaction went through"
     if untried:
         return "untried", f"Step {attempt.step} could not be made to fail: {untried}."
-    if accepted and attempt.effects_after == whole:
+    if attempt.accepted and attempt.effects_after == whole and attempt.expect != "compensated":
         return "clean", ""  # carried on once the partner was back, as it had promised
+    if attempt.expect == "carried_on":
+        left = f", and this is what there is of it: {worded(attempt.residue)}" if attempt.residue else ""
+        return "wrong", f"Step {attempt.step} failed, and the transaction was not carried on{left}."
     if attempt.reported_success:
         return "wrong", f"Step {attempt.step} failed, and the transaction reported {attempt.status}."
     if attempt.residue:

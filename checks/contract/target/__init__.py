@@ -70,12 +70,21 @@ class Target(Table):
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url {self.url!r} is not an http(s) URL with a host")
-        for step in self.transaction.steps if self.transaction else ():
-            if step.lever not in self.levers:
-                raise ValueError(f"transaction step {step.name!r} names lever {step.lever!r}, not declared")
+        for what, failing in self.transaction.failings if self.transaction else ():
+            if failing.lever is not None:
+                self._can(failing.lever, failing.way, what)
+        if self.transaction and self.transaction.service is not None:
+            self._can(self.transaction.service, "kill", "transaction.service")
         if self.alert_drill and self.alert_drill.lever not in self.levers:
             raise ValueError(f"alert_drill names lever {self.alert_drill.lever!r}, not declared")
         return self
+
+    def _can(self, lever: str, way: str, what: str) -> None:
+        declared = self.levers.get(lever)
+        if declared is None:
+            raise ValueError(f"{what} names lever {lever!r}, not declared")
+        if way not in declared.ways:
+            raise ValueError(f"{what} needs the way {way!r}: add it to `[levers.{lever}] ways`")
 
     @property
     def host(self) -> str:

@@ -12,7 +12,8 @@ from urllib.parse import quote, quote_plus
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-PLACEHOLDER = re.compile(r"\{(prompt|user|session|nonce)\}")
+PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*)\}")  # after $ it is a reference to a secret
+GIVEN = frozenset(("prompt", "user", "session", "nonce"))  # the placeholders that every template may hold
 
 
 HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
@@ -118,12 +119,13 @@ class Call(Table):
     def render(self, **values: str) -> Request:
         """Fill the template. Values: ``prompt``, ``user``, ``session``, ``nonce``; a missing one is empty.
 
-        The nonce is also the idempotency key, where a header for one is declared.
+        Further values fill placeholders of their names; other texts in braces stay as they are. The nonce is
+        also the idempotency key, where a header for one is declared.
         """
-        headers = {name: _fill(text, values, _in_header) for name, text in self.headers.items()}
+        headers = {name: filled(text, values, _in_header) for name, text in self.headers.items()}
         kind = next((text for name, text in headers.items() if name.lower() == "content-type"), None)
         if isinstance(self.body, str):
-            body = _fill(self.body, values, escape_for(kind)).encode()
+            body = filled(self.body, values, escape_for(kind)).encode()
             if body and kind is None:
                 headers["Content-Type"] = (
                     "application/json" if self.body.lstrip()[:1] in "{[" else "text/plain"
@@ -134,16 +136,28 @@ class Call(Table):
                 headers["Content-Type"] = "application/json"
         if self.idempotency_header:
             headers[self.idempotency_header] = _in_header(values.get("nonce", ""))
-        return Request(self.method, _fill(self.path, values, quote), headers, body)
+        return Request(self.method, filled(self.path, values, in_path), headers, body)
 
 
-def _fill(text: str, values: Mapping[str, str], escape: Any) -> str:
-    return PLACEHOLDER.sub(lambda match: escape(values.get(match[1], "")), text)
+def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
+    """``text`` with its placeholders filled in once; what a value holds is never taken for a placeholder."""
+
+    def value_of(match: re.Match[str]) -> str:
+        if match[1] in values:
+            return escape(values[match[1]])
+        return "" if match[1] in GIVEN else match[0]
+
+    return PLACEHOLDER.sub(value_of, text)
+
+
+def in_path(value: str) -> str:
+    """``value`` as one part of a URL, slashes too."""
+    return quote(value, safe="")
 
 
 def _fill_deep(node: Any, values: Mapping[str, str]) -> Any:
     if isinstance(node, str):
-        return _fill(node, values, str)
+        return filled(node, values, str)
     if isinstance(node, list):
         return [_fill_deep(item, values) for item in node]
     if isinstance(node, dict):

@@ -86,7 +86,7 @@ def test_levers_that_bite_nothing_measure_nothing():
     finding = measured(Shop(levers_bite=False))
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert finding.missing == "transaction.steps"
-    assert "the lever made no difference" in finding.reason
+    assert "the lever stock made no difference" in finding.reason
 
 
 def test_a_step_that_could_not_be_tried_costs_its_share():
