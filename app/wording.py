@@ -252,6 +252,4 @@ def verdict_sentence(card: Scorecard) -> str:
         first = "No P0 is open."
     if not unmeasured:
         return first
-    return (
-        f"{first} Even if everything unmeasured passed, the score would be {score_text(card.best_possible)}."
-    )
+    return f"{first} If everything unmeasured passed, the score would be {score_text(card.best_possible)}."

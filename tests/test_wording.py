@@ -122,12 +122,12 @@ def test_the_verdict_is_explained_by_what_holds_it_down():
     }
     assert said == {
         "found": "7\u00a0open P0 checks block the release. "
-        "Even if everything unmeasured passed, the score would be 41.5.",
+        "If everything unmeasured passed, the score would be 41.5.",
         "mended": "No P0 is open, and every check was measured.",
         "capped": "1\u00a0open P0 check blocks the release. The score alone says Production ready.",
         "waived": "No P0 is open, and every check was measured.",
         "unmeasured": "1\u00a0P0 check was not measured. "
-        "Even if everything unmeasured passed, the score would be 100.0.",
+        "If everything unmeasured passed, the score would be 100.0.",
     }
 
 

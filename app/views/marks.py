@@ -333,7 +333,8 @@ def table(
     empty: str = "",
     headless: bool = False,
 ) -> str:
-    """A table to read. ``columns``: heading and class (``n`` for numbers); cells are HTML.
+    """A table to read. ``columns``: heading and class (``n`` for numbers, ``r`` for such as may
+    need two lines); cells are HTML.
 
     The first cell heads its row.
     ``headless`` keeps the headings for screen readers only.

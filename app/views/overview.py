@@ -78,7 +78,9 @@ def _without_score(scope: Scope, run: RunInfo | None) -> None:
         elif scope.target is None:
             mending.no_target(scope)
         else:
-            words = "A quick run takes about 2 minutes and sends ordinary requests only."
+            words = (
+                "A quick run takes about four minutes. Nothing is broken unless the target file allows it."
+            )
             st.html(marks.empty_state("Not assessed yet.", words, with_ring=True))
             _centred("Run assessment", frame.RUN, scope.without_run().query)
 
@@ -298,8 +300,7 @@ def _since(scope: Scope, snapshot: Snapshot) -> None:
 def _next(card: Scorecard) -> None:
     plan = next_fixes(card)
     if not plan.fixes:
-        st.html(marks.heading("What is left to win"))
-        st.html('<p class="gl-quiet"><b>Nothing.</b> Every point that can be earned is earned.</p>')
+        st.html(marks.heading("What is left to win") + _nothing_to_fix(card))
         return
     steps = plan.fixes[: max(MOST_FIXES, plan.steps_to_goal or 0)]
     starts = [card.score or 0.0, *(fix.score_after for fix in steps)]
@@ -312,6 +313,15 @@ def _next(card: Scorecard) -> None:
         + marks.table(columns, rows, label="Fixes in order, with the score after each")
         + (summary if plan.summary else "")
     )
+
+
+def _nothing_to_fix(card: Scorecard) -> str:
+    left = (card.best_possible or 0.0) - (card.score or 0.0)
+    if left:
+        words = f"<b>Nothing to fix.</b> What was not measured may still earn {marks.text(score_text(left))} points."
+    else:
+        words = "<b>Nothing.</b> Every point that can be earned is earned."
+    return f'<p class="gl-quiet">{words}</p>'
 
 
 def _next_words(goal: Goal | None) -> tuple[str, str]:
@@ -360,7 +370,7 @@ def _claims(claims: Sequence[ClaimState]) -> str:
                 marks.badge(wording.CLAIM_WORDS[claim.verdict], shape, tone),
             ]
         )
-    columns = [("Claim", ""), ("Claimed", "n"), ("Measured", "n"), ("Verdict", "n")]
+    columns = [("Claim", ""), ("Claimed", "r"), ("Measured", "r"), ("Verdict", "n")]
     return marks.table(columns, rows, label="Claims beside what was measured")
 
 

@@ -22,6 +22,9 @@ PARTS = {
     "faultproxy": "Fault proxy",
     "chat": "Chat API",
     "older chat": "Chat API of an earlier start",
+    "prometheus": "Prometheus",
+    "alertmanager": "Alertmanager",
+    "grafana": "Stand-in for Grafana's API",
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from app.history.store import Store
 from app.records import RunState
+from checks.contract.findings import Outcome
 from tests import records
 from tests.views import story
 
@@ -40,6 +41,14 @@ def test_with_nothing_blocking_the_card_says_what_still_costs_points(dashboard, 
     assert "PRODUCTION READY" in text
     assert "What still costs points" in text
     assert "Since run #12" in text
+
+
+def test_what_was_not_measured_may_still_earn_points_and_is_nothing_to_fix(dashboard, store: Store):
+    left_out = records.finding("cache.hit_rate", Outcome.NOT_ASSESSED, earned=0.0)
+    story.keep(store, story.scored(records.card(left_out)))
+    text = dashboard.open("overview", target="sample").text
+    assert "<b>Nothing to fix.</b> What was not measured may still earn" in text
+    assert "Every point that can be earned is earned" not in text
 
 
 def test_an_older_run_says_what_the_newest_says(dashboard, store: Store):
