@@ -333,10 +333,9 @@ def table(
     empty: str = "",
     headless: bool = False,
 ) -> str:
-    """A table to read. ``columns``: heading and class (``n`` for numbers, ``r`` for such as may
-    need two lines); cells are HTML.
+    """A table to read. ``columns``: heading and class; cells are HTML.
 
-    The first cell heads its row.
+    Class ``n`` is for numbers, ``r`` for such as may need two lines. The first cell heads its row.
     ``headless`` keeps the headings for screen readers only.
     """
     head = "".join(

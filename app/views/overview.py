@@ -79,7 +79,7 @@ def _without_score(scope: Scope, run: RunInfo | None) -> None:
             mending.no_target(scope)
         else:
             words = (
-                "A quick run takes about four minutes. Nothing is broken unless the target file allows it."
+                "A quick run takes about four minutes. It breaks something only where the target allows it."
             )
             st.html(marks.empty_state("Not assessed yet.", words, with_ring=True))
             _centred("Run assessment", frame.RUN, scope.without_run().query)
@@ -318,7 +318,8 @@ def _next(card: Scorecard) -> None:
 def _nothing_to_fix(card: Scorecard) -> str:
     left = (card.best_possible or 0.0) - (card.score or 0.0)
     if left:
-        words = f"<b>Nothing to fix.</b> What was not measured may still earn {marks.text(score_text(left))} points."
+        points = marks.text(score_text(left))
+        words = f"<b>Nothing to fix.</b> What was not measured may still earn {points} points."
     else:
         words = "<b>Nothing.</b> Every point that can be earned is earned."
     return f'<p class="gl-quiet">{words}</p>'
