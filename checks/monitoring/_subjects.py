@@ -237,11 +237,14 @@ def outcome(label: str, admits: Admits) -> Subject | None:
         return None
     found = set()
     for good, failing, refused in ERROR_FORMS if label.lower() in OF_ERRORS else FORMS:
-        admitted = tuple(any(map(admits, values)) for values in (good, failing, refused))
-        found.add({
-            (True, False, True): Subject.SUCCESSES, (True, False, False): Subject.SUCCESSES,
-            (False, True, True): Subject.FAILURES, (False, True, False): Subject.FAILURES,
-            (False, False, True): Subject.REFUSALS,
-        }.get(admitted))  # fmt: skip
-    found.discard(None)
+        admits_good, admits_failing = any(map(admits, good)), any(map(admits, failing))
+        if admits_good != admits_failing:
+            found.add(Subject.SUCCESSES if admits_good else Subject.FAILURES)
+        elif not admits_good and any(map(admits, refused)):
+            found.add(Subject.REFUSALS)
     return found.pop() if len(found) == 1 else None
+
+
+def outcome_told(label: str, value: str) -> bool:
+    """Whether ``label`` tells the outcome of a request, and ``value`` is one that is known."""
+    return outcome(label, value.__eq__) is not None

@@ -1,0 +1,244 @@
+"""The service tells its traffic, errors, latency, saturation and cache hits, and they move with what it does.
+
+Why it matters
+    These five are what an alert, a dashboard and a person at night look at first. A counter that is never
+    counted up, a status that always says 200, or a histogram whose last bucket ends below the usual answer
+    look fine on a page of metrics and show nothing when it counts.
+
+How it is measured
+    The service's own metrics page is read, then never-seen questions are asked, three at a time, and some of
+    them again, and two requests that it should refuse (a path that does not exist, a body that is cut off);
+    the page is read amid the questions and afterwards. Metrics are recognised by the words of their names,
+    their type and their labels. Traffic must rise by what was asked, refusals must be told from answers, a
+    histogram of durations must see them within its buckets and agree with how long they took, what is in
+    flight must be more while questions are under way, hits and misses must both rise.
+    A server error cannot be caused without harm: errors are judged by the refusals, by the labels that tell
+    a status, and by counters of errors that are announced.
+
+How to fix it
+    1. Count requests with a label for the status, and time them in a histogram whose buckets reach above the
+       slowest answer that you would still wait for.
+    2. Add a gauge of requests in flight (and of each pool or queue that can be full).
+    3. Count cache hits and misses, both.
+    4. Do it in one middleware, so that no route and no error is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from checks.contract import (
+    Answer,
+    Check,
+    Finding,
+    InstrumentFailure,
+    Instruments,
+    Kind,
+    Limit,
+    Request,
+    Route,
+    Scrape,
+    Target,
+    curl_line,
+    plural,
+    show,
+)
+from checks.monitoring._motion import Motion, Timing, motions, of_samples, started, timings
+from checks.monitoring._page import Page, page_of, proves_nothing, unreadable
+from checks.monitoring._subjects import Subject
+from checks.monitoring._told import CUT_OFF, SIGNALS, Asked, Told, told
+
+CHECK = Check(
+    failure_title="What the service does cannot be seen in its metrics",
+    kind=Kind.ACTIVE,
+    does="Reads the metrics page before, amid and after questions and two requests that must be refused.",
+    measures="of traffic, errors, latency, saturation and cache move with what the service does",
+    needs=("metrics", "questions", "http", "target.health.metrics"),
+    deadline_s=150,
+    typical_s=4,
+)
+FRESH = 6
+TOGETHER = 3
+AGAIN = 4
+TIMEOUT_S = 20.0
+LATE_S = 3.0  # counters that are gathered in the background
+POLL_S = 0.3
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Of the five signals, as the catalogue has them."""
+
+    pass_signals: float = 5
+    warn_signals: float = 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was asked, and what the page showed of it. ``starts`` are when its processes say they began."""
+
+    url: str
+    before: Page
+    after: Page
+    asked: Asked
+    motions: tuple[Motion, ...]
+    timings: tuple[Timing, ...]
+    in_flight: dict[str, tuple[float, float]]
+    starts: tuple[float, ...]
+    reproduce: str
+
+
+async def gather(target: Target, instruments: Instruments) -> Evidence:
+    """Read, ask and be refused, read again."""
+    route = await instruments.questions.route()
+    before = await instruments.metrics.scrape()
+    amid, after, asked = before, before, Asked()
+    if route is not None and not _useless(before):
+        amid, asked = await _questions(instruments, route)
+        asked = dataclasses.replace(asked, refused=await _refused(target, instruments, route))
+        after = await _afterwards(instruments, before, asked)
+    starts = [started(each) for each in (before, amid, after)]
+    if len({*starts}) > 1:
+        starts += [started(await instruments.metrics.scrape()) for _ in range(4)]
+    calm, busy = of_samples(before, Subject.IN_FLIGHT), of_samples(amid, Subject.IN_FLIGHT)
+    request = Request("GET", target.health.metrics or "/metrics", target.health.headers)
+    return Evidence(
+        url=target.absolute(request.url),
+        before=page_of(before),
+        after=page_of(after),
+        asked=asked,
+        motions=motions(before, after),
+        timings=timings(before, after),
+        in_flight={name: (calm.get(name, 0.0), value) for name, value in busy.items()},
+        starts=tuple(each for each in starts if each is not None),
+        reproduce=f"# before and after a question:\n{curl_line(target, request)} | grep -v '^#'",
+    )
+
+
+def _useless(scrape: Scrape) -> bool:
+    return scrape.failure is not None or scrape.status != 200 or bool(scrape.parse_error)
+
+
+async def _questions(instruments: Instruments, route: Route) -> tuple[Scrape, Asked]:
+    """Ask, read the page while the first questions are under way, and ask some of them again."""
+    prompts = instruments.prompts.fresh(FRESH)
+
+    async def ask(prompt: str) -> Answer:
+        return await instruments.questions.ask(prompt, route=route, timeout_s=TIMEOUT_S)
+
+    async with asyncio.TaskGroup() as group:
+        first = [group.create_task(ask(prompt)) for prompt in prompts[:TOGETHER]]
+        await asyncio.sleep(0)
+        amid = await instruments.metrics.scrape()
+        under_way = sum(not task.done() for task in first)
+    answers = [task.result() for task in first]
+    answers += [await ask(prompt) for prompt in (*prompts[TOGETHER:], *prompts[:AGAIN])]
+    replies = [answer for answer in answers if answer.status is not None]
+    again = answers[FRESH:]
+    return amid, Asked(
+        questions=len(replies),
+        good=sum(answer.good for answer in answers),
+        limited=sum(answer.status == 429 for answer in answers),
+        took_s=round(sum(answer.elapsed_ms for answer in answers) / 1000, 3),
+        under_way=under_way,
+        again=len(again),
+        cached=None if all(each.cached is None for each in again) else sum(bool(e.cached) for e in again),
+    )
+
+
+async def _refused(target: Target, instruments: Instruments, route: Route) -> dict[str, int]:
+    """Requests that a service refuses without harm, and the status that each got."""
+    call = target.stream if route == "stream" else target.ask
+    word = f"{instruments.random.getrandbits(48):012x}"
+    requests = {"a path that does not exist": Request("GET", f"/{word}")}
+    if call is not None and call.method in ("POST", "PUT", "PATCH"):
+        whole = call.render(prompt=word, user="assessment", session=word, nonce=word)
+        cut_off = dataclasses.replace(whole, body=whole.body[: max(1, len(whole.body) // 2)])
+        requests[CUT_OFF] = cut_off
+    statuses = {}
+    for what, request in requests.items():
+        try:
+            reply = await instruments.http.send(request, timeout_s=TIMEOUT_S)
+        except InstrumentFailure:  # a credential that is not set; the other one may do
+            continue
+        if reply.status is not None:
+            statuses[what] = reply.status
+    return statuses
+
+
+async def _afterwards(instruments: Instruments, before: Scrape, asked: Asked) -> Scrape:
+    after = await instruments.metrics.scrape()
+    end = monotonic() + LATE_S
+    while monotonic() < end and not told(motions(before, after), (), {}, asked)["traffic"].moves:
+        await asyncio.sleep(POLL_S)
+        after = await instruments.metrics.scrape()
+    return after
+
+
+def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
+    """Counts the signals that move; each that does not is named with what was seen of it."""
+    unsaid = _no_basis(evidence)
+    if unsaid:
+        return unsaid
+    signals = told(evidence.motions, evidence.timings, evidence.in_flight, evidence.asked)
+    moving = [name for name in SIGNALS if signals[name].moves]
+    still = [name for name in SIGNALS if not signals[name].moves]
+    remarks = " ".join(signals[name].remark for name in SIGNALS if signals[name].remark)
+    words = " ".join(f"{name.capitalize()}: {signals[name].seen}" for name in still)
+    follows = "cache.hit_rate" if still == ["cache"] and signals["cache"].blameless else None
+    return Finding.by_limit(
+        len(moving),
+        "count",
+        Limit.at_least(thresholds.pass_signals, thresholds.warn_signals, high=len(SIGNALS)),
+        f"{len(moving)} of {len(SIGNALS)} signals move ({', '.join(moving) or 'none'}), limit "
+        f"{show(thresholds.pass_signals, 'count')}.{' ' + words if words else ''}"
+        f"{' ' + remarks if remarks else ''}",
+        fix=_fix(signals, still),
+        reproduce=evidence.reproduce,
+        follows_from=follows,
+    )
+
+
+def _no_basis(evidence: Evidence) -> Finding | None:
+    unsaid = proves_nothing(evidence.before, evidence.url)
+    if unsaid:
+        return unsaid
+    wrong = unreadable(evidence.before) or unreadable(evidence.after)
+    if wrong:
+        return Finding.failed(
+            f"{evidence.url} {wrong}.",
+            fix="Serve metrics in Prometheus text or OpenMetrics with a client library.",
+            reproduce=evidence.reproduce,
+            follows_from="monitoring.metrics_exposed",
+        )
+    asked = evidence.asked
+    if not asked.good:
+        limited = f" {asked.limited} were rate limited (429)." if asked.limited else ""
+        return Finding.not_assessed(
+            f"No question was answered, so nothing could move.{limited}",
+            follows_from="endpoint_health.primary_route",
+        )
+    processes = len({*evidence.starts})
+    if processes > 1:
+        return Finding.not_assessed(
+            f"{evidence.url} was answered by {plural(processes, 'process', 'processes')} in turn, or the "
+            "service restarted: what each counts is not what was asked. Declare the metrics route of one "
+            "instance; several workers behind one port need the client library's multi-process mode.",
+            missing="health.metrics",
+        )
+    fell = [each.name for each in evidence.motions if each.fell]
+    if fell and not evidence.starts:
+        return Finding.not_assessed(
+            f"The counter {fell[0]} fell meanwhile: several processes answer in turn, or the service "
+            "restarted. Declare the metrics route of one instance.",
+            missing="health.metrics",
+        )
+    return None
+
+
+def _fix(signals: dict[str, Told], still: Sequence[str]) -> str:
+    return " ".join(signals[name].fix for name in still)
