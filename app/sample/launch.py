@@ -63,6 +63,7 @@ def planned(
         other_token=token("other shop", shop_key, expires_at=now + TOKEN_VALID_S),
         expired_token=token("shop", shop_key, expires_at=now - TOKEN_OLD_S),
         redis_password=secrets.token_urlsafe(24),
+        grafana_token=secrets.token_urlsafe(24),
         redis_url=redis_url or f"redis://{HOST}:{ports['valkey']}/0",
     ).save(folder)
     return state

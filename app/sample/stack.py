@@ -67,7 +67,7 @@ def up(
             state = launch.start_dependencies(state)
             arrange.arrange_cache(state)
             arrange.forget_answers(state)
-            state = launch.start_chat(state)
+            state = launch.start_chat(monitoring.start_dashboards(state))
             monitoring.wait(state)
             arrange.write_target(state)
         except BaseException:  # Ctrl-C too leaves nothing running
@@ -128,6 +128,7 @@ def environment(state: State) -> dict[str, str]:
         OTHER_TOKEN_NAME: kept.other_token,
         EXPIRED_TOKEN_NAME: kept.expired_token,
         launch.REDIS_URL_NAME: kept.redis_url,
+        monitoring.GRAFANA_TOKEN_NAME: kept.grafana_token,
     }
 
 

@@ -59,6 +59,7 @@ class Secrets(BaseModel):
     expired_token: str
     redis_password: str
     redis_url: str
+    grafana_token: str
 
     def save(self, folder: Path) -> Secrets:
         """Write them down for their owner only."""

@@ -5,6 +5,7 @@ A minute of those files is a second here, and what is scraped there every 15 s i
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -15,14 +16,18 @@ from app.sample.processes import address
 from app.sample.serving import HOST
 from app.sample.state import State, write_private
 
-NAMES = ("prometheus.yml", "alertmanager.yml", "chat.rules.yml")
+DASHBOARD = "chat-dashboard.json"
+NAMES = ("prometheus.yml", "alertmanager.yml", "chat.rules.yml", DASHBOARD)
 FASTER = {r"\b1[05]s\b": "1s", r"\b([0-9]+)m\b": r"\1s"}
 Documents = dict[str, Any]
 
 
 def rendered(state: State) -> dict[str, str]:
     """The text of each file for this sample."""
-    return {name: yaml.safe_dump(document) for name, document in documents(state).items()}
+    return {
+        name: json.dumps(document, indent=2) if name == DASHBOARD else yaml.safe_dump(document)
+        for name, document in documents(state).items()
+    }
 
 
 def documents(state: State) -> Documents:
@@ -30,11 +35,11 @@ def documents(state: State) -> Documents:
     found: Documents = {}
     for name in NAMES:
         text = (paths.monitoring_folder() / name).read_text(encoding="utf-8")
-        for pattern, faster in FASTER.items():
+        for pattern, faster in FASTER.items() if name != DASHBOARD else ():
             text = re.sub(pattern, faster, text)
         for example, here in _addresses(state).items():
             text = text.replace(example, here)
-        found[name] = yaml.safe_load(text)
+        found[name] = json.loads(text) if name == DASHBOARD else yaml.safe_load(text)
     return found
 
 

@@ -1,30 +1,38 @@
 """Prometheus and Alertmanager beside the sample, where they are installed; without them it runs unwatched.
 
+Beside them stands what shows their data: a stand-in for Grafana, which cannot be installed as lightly.
+
 Prometheus takes up new addresses at most every 5 s, which no option changes: so the first scrape comes 5 s
 after its start, and after a change of what is scraped.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import httpx
 
+from app import paths
 from app.sample import processes
 from app.sample.monitoring import files
 from app.sample.processes import Part, SampleError, address
 from app.sample.serving import HOST
-from app.sample.state import State
+from app.sample.state import State, read_secrets, write_private
 
 INSTALL = "apt-get install prometheus prometheus-alertmanager"
 PROGRAMS = {"prometheus": ("prometheus",), "alertmanager": ("prometheus-alertmanager", "alertmanager")}
+GRAFANA_TOKEN_NAME = "GREENLIGHT_SAMPLE_GRAFANA_TOKEN"  # noqa: S105 - the name of a variable
+PARTS = (*PROGRAMS, "grafana")
 RESEND_S = 2  # an alert that is no longer sent is over after four times as long
 SETTLED_WITHIN_S = 15.0
+SCRAPES = 2  # as many as a rate needs
 POLL_S = 0.05
 
 
@@ -53,7 +61,22 @@ def start(state: State) -> State:
     if state.unwatched:
         return state
     files.write(state)
-    return _start_alertmanager(_start(state, "prometheus", _prometheus_options(state)))
+    return _start_alertmanager(_start_prometheus(state))
+
+
+def start_dashboards(state: State) -> State:
+    """Start the stand-in for Grafana; ``wait`` waits for it."""
+    if state.unwatched:
+        return state
+    config = {
+        "port": state.ports["grafana"],
+        "prometheus": address(state.ports["prometheus"]),
+        "dashboards": str(state.folder / "monitoring"),
+    }
+    write_private(state.folder / "grafana.json", json.dumps(config, indent=2))
+    command = [sys.executable, "-m", "app.sample.monitoring.grafana", str(state.folder / "grafana.json")]
+    token = read_secrets(state.folder).grafana_token
+    return _start(state, "grafana", command, {GRAFANA_TOKEN_NAME: token})
 
 
 def wait(state: State) -> None:
@@ -68,12 +91,15 @@ def rearrange(state: State) -> tuple[State, frozenset[str]]:
     Where something had, Alertmanager starts anew: its alerts and counters were about what was before.
     """
     changed = frozenset() if state.unwatched else files.write(state)
-    if not changed:
+    if not changed - {files.DASHBOARD}:
         return state, changed
     old = [part for part in state.parts if part.name == "alertmanager"]
     processes.end(old)
+    order = [part.name for part in state.parts]
     rest = tuple(part for part in state.parts if part not in old)
     state = _start_alertmanager(state.model_copy(update={"parts": rest}).save())
+    parts = tuple(sorted(state.parts, key=lambda part: order.index(part.name)))
+    state = state.model_copy(update={"parts": parts}).save()
     wait(state)
     with _prometheus(state) as api:
         api.post("/-/reload").raise_for_status()
@@ -92,8 +118,10 @@ def begin_anew(state: State, changed: Collection[str] = ()) -> None:
         query = {"match[]": '{job="chat"}', "end": f"{now:.3f}"}
         api.post("/api/v1/admin/tsdb/delete_series", params=query).raise_for_status()
         deadline = time.monotonic() + SETTLED_WITHIN_S
-        while time.monotonic() < deadline and not _knows(api, state, now, changed):
-            time.sleep(POLL_S)
+        for _ in range(SCRAPES):
+            while time.monotonic() < deadline and not _knows(api, state, now, changed):
+                time.sleep(POLL_S)
+            now = time.time()
 
 
 def _knows(api: httpx.Client, state: State, since: float, changed: Collection[str]) -> bool:
@@ -143,11 +171,11 @@ def _prometheus(state: State) -> Iterator[httpx.Client]:
 
 
 def _parts(state: State) -> list[Part]:
-    return [part for part in state.parts if part.name in PROGRAMS]
+    return [part for part in state.parts if part.name in PARTS]
 
 
-def _prometheus_options(state: State) -> list[str]:
-    return [
+def _start_prometheus(state: State) -> State:
+    options = [
         f"--config.file={state.folder / 'monitoring' / 'prometheus.yml'}",
         f"--storage.tsdb.path={state.folder / 'prometheus'}",
         "--storage.tsdb.retention.time=1d",
@@ -155,6 +183,7 @@ def _prometheus_options(state: State) -> list[str]:
         "--web.enable-lifecycle",
         "--web.enable-admin-api",
     ]
+    return _start(state, "prometheus", _command(state, "prometheus", options))
 
 
 def _start_alertmanager(state: State) -> State:
@@ -165,22 +194,22 @@ def _start_alertmanager(state: State) -> State:
         f"--storage.path={storage}",
         "--cluster.listen-address=",
     ]
-    return _start(state, "alertmanager", options)
+    return _start(state, "alertmanager", _command(state, "alertmanager", options))
 
 
-def _start(state: State, name: str, options: list[str]) -> State:
+def _command(state: State, name: str, options: list[str]) -> list[str]:
+    url = address(state.ports[name])
     listen = f"{HOST}:{state.ports[name]}"
+    return [_program(name) or name, f"--web.listen-address={listen}", f"--web.external-url={url}", *options]
+
+
+def _start(state: State, name: str, command: list[str], secrets: Mapping[str, str] | None = None) -> State:
     part = processes.start(
         name,
-        f"http://{listen}",
-        [
-            _program(name) or name,
-            f"--web.listen-address={listen}",
-            f"--web.external-url=http://{listen}",
-            *options,
-        ],
-        environment=processes.python_environment({}),
+        address(state.ports[name]),
+        command,
+        environment=processes.python_environment(secrets or {}),
         log=state.folder / f"{name}.log",
-        cwd=state.folder,
+        cwd=paths.ROOT,
     )
     return state.with_part(part)
