@@ -36,6 +36,7 @@ from app.instruments.policy import Policy
 from app.instruments.processes import HostProcesses
 from app.instruments.prometheus import PrometheusReader
 from app.instruments.prompts import RunPrompts
+from app.instruments.promql import PromqlParser
 from app.instruments.questions import DeclaredQuestions
 from app.instruments.redis import RedisReader
 from app.instruments.references import References
@@ -303,6 +304,7 @@ class Toolbox:
             return made
 
         return {
+            "promql": PromqlParser,
             "prometheus": lambda: PrometheusReader(api("Prometheus", target.prometheus)),
             "alertmanager": lambda: AlertmanagerReader(api("Alertmanager", target.alertmanager)),
             "notifications": lambda: WebhookListener(target.notifications, self._policy.refusal),

@@ -16,6 +16,7 @@ from checks.contract.instruments.faults import Faults
 from checks.contract.instruments.http import Bodies, Credentials, Http, Tls
 from checks.contract.instruments.monitoring import Alertmanager, Grafana, Notifications, Prometheus
 from checks.contract.instruments.openapi import OpenApi
+from checks.contract.instruments.promql import PromQL
 from checks.contract.instruments.questions import Bursts, PromptSource, Questions
 from checks.contract.instruments.redis import Redis
 from checks.contract.instruments.service import Memory, Metrics, Processes, Upstream
@@ -54,6 +55,7 @@ class Instruments(Protocol):
     memory: Memory
     faults: Faults
     prometheus: Prometheus
+    promql: PromQL
     alertmanager: Alertmanager
     grafana: Grafana
     notifications: Notifications
