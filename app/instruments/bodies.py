@@ -107,7 +107,8 @@ class _Sending:
         while self._goes_on():
             writing = selectors.EVENT_WRITE if self._has_more() else 0
             selector.modify(sock, selectors.EVENT_READ | writing)
-            for _, events in selector.select(LOOK_S):
+            held_s = self._hold_until - perf_counter()  # a pause ends when it should, not at the next look
+            for _, events in selector.select(min(LOOK_S, held_s) if held_s > 0 else LOOK_S):
                 if events & selectors.EVENT_READ:
                     self._receive(sock, started)
                 elif self._reply.status is None:

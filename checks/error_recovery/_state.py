@@ -50,7 +50,7 @@ async def read_state(
         if probe.undone is not None and probe.undone.shown(reply.headers, document):
             continue
         for path in probe.ignore:
-            _drop(document, path.split("."))
+            drop(document, path.split("."))
         state[probe.name] = document
     return state
 
@@ -66,20 +66,20 @@ def _document(reply: Reply, probe: StateProbe) -> object:
     return document
 
 
-def _drop(node: object, path: Sequence[str]) -> None:
+def drop(node: object, path: Sequence[str]) -> None:
     """Take the value at ``path`` out; ``*`` stands for every key and every place of a list."""
     first, *rest = path
     if isinstance(node, dict):
         for key in [key for key in node if first in ("*", key)]:
             if rest:
-                _drop(node[key], rest)
+                drop(node[key], rest)
             else:
                 del node[key]
     elif isinstance(node, list):
         chosen = [index for index in range(len(node)) if first in ("*", str(index))]
         for index in reversed(chosen):
             if rest:
-                _drop(node[index], rest)
+                drop(node[index], rest)
             else:
                 del node[index]
 

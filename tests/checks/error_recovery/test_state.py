@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.error_recovery._state import MAX_CHANGES, _drop, changes, effects, worded
+from checks.error_recovery._state import MAX_CHANGES, drop, changes, effects, worded
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
@@ -55,5 +55,5 @@ def test_a_hostile_state_is_bounded_and_printable():
 def test_ignored_paths_may_have_stars():
     document = {"orders": [{"id": 1, "at": 2}, {"id": 3, "at": 4}], "clock": 9, "deep": {"x": {"y": 1}}}
     for path in ("orders.*.at", "clock", "deep.x", "absent.path"):
-        _drop(document, path.split("."))
+        drop(document, path.split("."))
     assert document == {"orders": [{"id": 1}, {"id": 3}], "deep": {}}
