@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from time import time
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, RootModel
 
+from app.instruments.failures import in_words
 from app.instruments.metrics import UnreadablePageError, counters, metric_sum
 from app.instruments.openapi.yaml_text import read_yaml
 from app.instruments.prometheus import seconds_of
@@ -36,6 +36,8 @@ MAX_ROUTES = 5_000
 MAX_ROUTE_DEPTH = 30
 SENT = "alertmanager_notifications_total"
 FAILED = "alertmanager_notifications_failed_total"
+TRIES = "alertmanager_notification_requests_total"
+FAILED_TRIES = "alertmanager_notification_requests_failed_total"
 LOADED = "alertmanager_config_last_reload_successful"
 SIGNS = {(True, False): "=", (False, False): "!=", (True, True): "=~", (False, True): "!~"}
 
@@ -103,15 +105,17 @@ class AlertmanagerReader:
         status = await self._api.get(_Status, "/api/v2/status")
         silences = await self._api.get(_Silences, "/api/v2/silences")
         config = self._config(status.config.original)
-        sent, failed, loaded = await self._counters()
+        counts, loaded = await self._counters()
         intervals = [*_tables(config.get("time_intervals")), *_tables(config.get("mute_time_intervals"))]
         now = time()
         return AlertmanagerFacts(
             version=status.version.version,
             receivers=tuple(_receiver(each) for each in _tables(config.get("receivers"))),
             routing=self._routing(config),
-            sent=sent,
-            failed=failed,
+            sent=counts[SENT],
+            failed=counts[FAILED],
+            tries=counts[TRIES],
+            failed_tries=counts[FAILED_TRIES],
             inhibitions=tuple(_inhibition(each) for each in _tables(config.get("inhibit_rules"))),
             silences=tuple(_silence(each) for each in silences.root if each.status.state == "active"),
             time_intervals={
@@ -140,7 +144,7 @@ class AlertmanagerReader:
         try:
             config = read_yaml(original)
         except ValueError as error:
-            raise self._odd(f"a configuration that is no YAML: {str(error)[:200]}") from error
+            raise self._odd(f"a configuration that is no YAML: {in_words(error)}") from error
         if not isinstance(config, dict) or not isinstance(config.get("route"), dict):
             raise self._odd("a configuration without a route")
         return config
@@ -168,23 +172,24 @@ class AlertmanagerReader:
 
         return made(config["route"], Routing("", (), goes_on=False), 0)
 
-    async def _counters(self) -> tuple[Mapping[str, float], Mapping[str, float], bool]:
-        """Notifications sent and failed by kind, and whether its file is loaded; nothing where unknown.
+    async def _counters(self) -> tuple[Mapping[str, Mapping[str, float]], bool]:
+        """Its counters of notifications by kind, and whether its file is loaded; nothing where unknown.
 
         Its metrics may be kept from us where its API is not.
         """
+        kinds: dict[str, dict[str, float]] = {name: {} for name in (SENT, FAILED, TRIES, FAILED_TRIES)}
         reply = await self._api.reply("/metrics", accept="text/plain;version=0.0.4")
         if reply.status != 200:
-            return {}, {}, True
+            return kinds, True
         try:
             series, loaded = counters(reply), metric_sum(reply, LOADED)
         except UnreadablePageError:
-            return {}, {}, True
-        kinds: dict[str, dict[str, float]] = {SENT: defaultdict(float), FAILED: defaultdict(float)}
+            return kinds, True
         for (name, labels), value in series.items():
             if name in kinds and math.isfinite(value):
-                kinds[name][dict(labels).get("integration", "")] += value
-        return dict(kinds[SENT]), dict(kinds[FAILED]), loaded != 0
+                kind = dict(labels).get("integration", "")
+                kinds[name][kind] = kinds[name].get(kind, 0.0) + value
+        return kinds, loaded != 0
 
     def _odd(self, what: str) -> InstrumentFailure:
         return self._api.place.failed(

@@ -98,19 +98,18 @@ class WebhookListener:
                 "Nothing is declared to hear notifications with. Add `[notifications]` to the target file.",
                 missing=KEY,
             )
-        heard, tasks = HeardSoFar(), set[asyncio.Task[None]]()
+        heard, talks = HeardSoFar(), dict[asyncio.Task[None], asyncio.StreamWriter]()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
-            assert task is not None  # noqa: S101 - asyncio runs this in a task
-            if len(tasks) >= MAX_CONNECTIONS:
+            if task is None or len(talks) >= MAX_CONNECTIONS:
                 writer.close()
                 return
-            tasks.add(task)
+            talks[task] = writer
             try:
                 await _talk(reader, writer, _path_of(declared), heard)
             finally:
-                tasks.discard(task)
+                del talks[task]
                 writer.close()
 
         server = await self._bound(connected, declared.listen)
@@ -118,9 +117,10 @@ class WebhookListener:
             yield heard
         finally:
             server.close()
-            for task in tuple(tasks):
-                task.cancel()
-            await asyncio.gather(*tuple(tasks), return_exceptions=True)
+            open_now = dict(talks)
+            for writer in open_now.values():
+                writer.transport.abort()  # its task then reads the end; to cancel it would be logged
+            await asyncio.gather(*open_now, return_exceptions=True)
 
     async def _bound(self, connected: Callable[..., Any], listen: str) -> asyncio.Server:
         origin = Origin.of(f"http://{listen}")

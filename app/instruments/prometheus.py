@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from app.instruments.failures import in_words
 from app.instruments.openapi.yaml_text import read_yaml
 from app.instruments.server_api import (
     Finite,
@@ -239,7 +240,7 @@ class PrometheusReader:
             document = read_yaml(found.data.yaml)
         except ValueError as error:
             raise self._api.place.failed(
-                f"tells a configuration that is no YAML: {str(error)[:200]}"
+                f"tells a configuration that is no YAML: {in_words(error)}"
             ) from error
         if not isinstance(document, dict):
             raise self._api.place.failed("tells a configuration that is no table")

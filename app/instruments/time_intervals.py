@@ -26,7 +26,7 @@ def cover_of(specs: Sequence[Mapping[str, Any]], now: float) -> Cover:
 
 def _one(spec: Mapping[str, Any], this_year: int) -> Cover:
     years = _ranges(spec.get("years"), ())
-    if years is not None and all(last < this_year for _, last in years):
+    if years and all(last < this_year for _, last in years):
         return "never"
     parts = (
         (years, this_year, LAST_YEAR),

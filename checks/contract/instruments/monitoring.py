@@ -181,8 +181,9 @@ class Silence:
 class AlertmanagerFacts:
     """How an Alertmanager is set up, and how many notifications it sent, by kind of receiver.
 
-    ``sent`` counts attempts, ``failed`` those of them that failed, both since it started; they are empty
-    where its metrics cannot be read.
+    ``sent`` counts notifications, ``failed`` those of them that it gave up, which it does after a group
+    interval; ``tries`` counts requests, ``failed_tries`` those that failed, which it sees at once. All count
+    since it started, and are empty where its metrics cannot be read.
     ``time_intervals`` says of each whether it covers all times (``always``), none any more (``never``) or
     some (``sometimes``). ``loaded`` is whether its file is what it runs on: a reload may have failed.
     """
@@ -192,6 +193,8 @@ class AlertmanagerFacts:
     routing: Routing
     sent: Mapping[str, float]
     failed: Mapping[str, float]
+    tries: Mapping[str, float] = field(default_factory=dict)
+    failed_tries: Mapping[str, float] = field(default_factory=dict)
     inhibitions: tuple[Inhibition, ...] = ()
     silences: tuple[Silence, ...] = ()
     time_intervals: Mapping[str, Literal["always", "sometimes", "never"]] = field(default_factory=dict)
