@@ -18,6 +18,7 @@ import pytest
 from app import targets
 from app.sample import processes, stack
 from app.sample.defects import UnknownDefectError
+from app.sample.monitoring import servers as monitoring
 from app.sample.processes import Part, SampleError
 from app.sample.state import State
 from tests.sample.client import Client, eventually
@@ -52,7 +53,8 @@ def test_up_status_and_down(own: Callable[..., State], tmp_path: Path):
     assert stack.status(folder) is None
     state = own()
     assert stack.status(folder) == state
-    assert {part.name for part in state.parts} == {"valkey", "stub", "faultproxy", "chat"}
+    watching = set() if state.unwatched else set(monitoring.PARTS)
+    assert {part.name for part in state.parts} == {"valkey", "stub", "faultproxy", "chat"} | watching
     assert all(os.getsid(part.pid) == part.pid for part in state.parts)
     assert stack.down(folder) is True
     assert stack.status(folder) is None
@@ -124,7 +126,7 @@ def test_a_killed_start_is_cleaned_up(tmp_path: Path):
         "stack.up(chat_port=int(sys.argv[2]), folder=folder, target_file=folder / 'sample.toml')"
     )
     starting = subprocess.Popen([sys.executable, "-c", code, str(folder), str(port)])
-    assert eventually(lambda: (state := stack.status(folder)) is not None and len(state.parts) == 3)
+    assert eventually(lambda: (state := stack.status(folder)) is not None and _has_all_but_chat(state))
     left = stack.status(folder).parts
     starting.kill()
     starting.wait()
@@ -244,6 +246,11 @@ def test_a_service_that_is_stopped_ends_with_the_sample(own: Callable[..., State
     assert stack.down(state.folder) is True
     assert not part.alive
     assert eventually(lambda: not serving.is_running())
+
+
+def _has_all_but_chat(state: State) -> bool:
+    watching = () if state.unwatched else monitoring.PARTS
+    return {part.name for part in state.parts} == {"valkey", "stub", "faultproxy", *watching}
 
 
 def _health(client: Client) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from app.sample.chat import problems, routes
+from app.sample.chat import problems, routes, runbooks
 from app.sample.chat.broken import contract as broken_contract
 from app.sample.chat.broken import doors, edges
 from app.sample.chat.broken import health as broken_health
@@ -52,6 +52,7 @@ def create(settings: Settings) -> ASGIApp:
     app.include_router(routes.api)
     app.include_router(routes.shops)
     app.include_router(broken_contract.left(routes.operations, settings.defects))
+    app.include_router(runbooks.router())
     published = functools.partial(_openapi, app, settings.defects)
     app.openapi = published  # type: ignore[method-assign]  # FastAPI's documented way
     return _behind_the_door(app, parts)
