@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -41,13 +41,15 @@ class Service:
     """What a Prometheus has of the service.
 
     ``targets`` are the labels of its scrape targets, ``marks`` those that they share: they mark its series.
-    ``names`` are words that name it in series of others. ``metrics`` are the names of its own series.
+    ``names`` are words that name it in series of others. ``metrics`` are the names of its own series, and
+    ``caches`` the host and port of its cache, which has an exporter of its own.
     """
 
     targets: tuple[dict[str, str], ...] = ()
     marks: dict[str, str] | None = None
     names: tuple[str, ...] = ()
     metrics: frozenset[str] = frozenset()
+    caches: tuple[str, ...] = ()
 
     @property
     def selector(self) -> str:
@@ -98,7 +100,12 @@ async def read_service(target: Target, prometheus: Prometheus) -> Service:
         names=_names(target, marks),
     )
     metrics = await prometheus.label_values("__name__", [service.selector])
-    return Service(service.targets, marks, service.names, frozenset(metrics[:MOST_METRICS]))
+    return replace(service, metrics=frozenset(metrics[:MOST_METRICS]), caches=_caches(target))
+
+
+def _caches(target: Target) -> tuple[str, ...]:
+    place = target.redis.url.rpartition("@")[2].rpartition("://")[2].partition("/")[0] if target.redis else ""
+    return (place,) if place and "$" not in place else ()
 
 
 def _marks(labels: Mapping[str, str]) -> dict[str, str]:

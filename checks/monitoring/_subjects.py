@@ -85,6 +85,11 @@ RESOURCES = re.compile(
     r"(process|system|container|nodejs|dotnet|jvm|go|python|ruby|runtime)_.*"
     r"(cpu|memory|fds|files|goroutines|threads|heap|eventloop|resident|mem)"
 )
+# How many instances there are, or whether one is reached: `chat_cache_up` tells of another thing.
+REACHED = re.compile(
+    r"^up$|^probe_success$|(haproxy|traefik|nginx)_\w*(server|backend|service)_up$|membership_healthy$|"
+    r"_replicas_(available|ready)$|_status_ready$"
+)
 IN_FLIGHT = re.compile(
     r"in_?flight|in_?progress|requests_running|(active|current|concurrent|open)_(\w+_)?(requests?|reqs?|rqs?)"
 )
@@ -142,7 +147,7 @@ def unit_s(name: str) -> float | None:
 
 def subject_of(name: str, kind: str = "") -> Subject:
     """What ``name`` tells. ``kind`` is its TYPE where that is known."""
-    if name in ("up", "probe_success"):
+    if REACHED.search(name):
         return Subject.UP
     has = frozenset(words(name))
     if has & (CACHING | HITS | MISSES) and (cached := _of_cache(has, kind)):
