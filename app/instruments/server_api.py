@@ -7,6 +7,7 @@ they cannot be read, is the same and stands here.
 from __future__ import annotations
 
 import base64
+import json
 import math
 import ssl
 from collections.abc import Mapping, Sequence
@@ -150,10 +151,14 @@ class ServerApi:
         url = f"{path}?{urlencode(query, doseq=True)}" if query else path
         return await self._whole(Request("GET", url, {"Accept": accept or "application/json"}), path)
 
-    async def post(self, path: str, body: bytes) -> Reply:
-        """The reply to a POST of JSON, in whole. Raises InstrumentFailure where there is none."""
+    async def post(self, path: str, document: object) -> Reply:
+        """The reply to a POST of JSON, in whole. Raises InstrumentFailure where there is none.
+
+        What looks like a reference in ``document`` came from the server, and gets no value.
+        """
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        return await self._whole(Request("POST", path, headers, body), path)
+        body = json.dumps(document).replace("${", "\\u0024{")
+        return await self._whole(Request("POST", path, headers, body.encode()), path)
 
     def parsed(self, kind: type[AnyRead], reply: Reply, path: str) -> AnyRead:
         """The body of a good reply as ``kind``. Raises InstrumentFailure for any other."""

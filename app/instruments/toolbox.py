@@ -22,6 +22,7 @@ from app.instruments.bursts import RequestBursts
 from app.instruments.credentials import DeclaredCredentials
 from app.instruments.faults.breaking import Breaker
 from app.instruments.faults.ledger import Ledger
+from app.instruments.grafana import GrafanaReader
 from app.instruments.http import HttpProbe
 from app.instruments.load.making import make_driver
 from app.instruments.load.watched import WatchedLoad
@@ -64,6 +65,7 @@ IMPLIED = {
     "load": "ask|stream",
     "prometheus": "prometheus",
     "alertmanager": "alertmanager",
+    "grafana": "grafana",
     "notifications": "notifications",
 }
 
@@ -298,8 +300,8 @@ class Toolbox:
         """The team's servers, each over a wire of its own: no other instrument reaches them."""
         target = self._target
 
-        def api(name: str, declared: Server | None) -> ServerApi:
-            made = ServerApi(name, name.lower(), declared, self._references, until=until)
+        def api(name: str, declared: Server | None, *, may_post: bool = False) -> ServerApi:
+            made = ServerApi(name, name.lower(), declared, self._references, until=until, may_post=may_post)
             stack.push_async_exit(made)
             return made
 
@@ -307,6 +309,12 @@ class Toolbox:
             "promql": PromqlParser,
             "prometheus": lambda: PrometheusReader(api("Prometheus", target.prometheus)),
             "alertmanager": lambda: AlertmanagerReader(api("Alertmanager", target.alertmanager)),
+            "grafana": lambda: GrafanaReader(
+                api("Grafana", target.grafana, may_post=True),  # its one POST only reads
+                target.grafana,
+                target.prometheus.labels if target.prometheus else {},
+                (target.name,),
+            ),
             "notifications": lambda: WebhookListener(target.notifications, self._policy.refusal),
         }
 

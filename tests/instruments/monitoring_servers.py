@@ -17,7 +17,8 @@ def an_api(
     url: str, *, name: str = "Prometheus", environment: Mapping[str, str] | None = None, **declared: Any
 ) -> ServerApi:
     """The API of a server at ``url``, as the toolbox makes it."""
-    return ServerApi(name, name.lower(), Server(url=url, **declared), References(environment or {}))
+    server, references = Server(url=url, **declared), References(environment or {})
+    return ServerApi(name, name.lower(), server, references, may_post=name == "Grafana")
 
 
 Answers = Mapping[str, Any]

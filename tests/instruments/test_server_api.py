@@ -82,7 +82,7 @@ async def test_only_reading_is_sent_unless_the_server_may_be_posted_to():
     async with answering(GOOD) as server:
         async with an_api(server.url) as api:
             with pytest.raises(InstrumentFailure, match="Prometheus is only read"):
-                await api.post("/api/v1/admin/tsdb/delete_series", b"{}")
+                await api.post("/api/v1/admin/tsdb/delete_series", {})
         assert server.visits == []
 
 
