@@ -14,13 +14,14 @@ import psutil
 
 from app.instruments.origins import Origin, is_loopback
 from app.instruments.references import References
-from checks.contract import ProcessFact, Target
+from checks.contract import ProcessFact, Target, printable
 
 MAX_COMMAND_CHARS = 300
 SECRET_ARGUMENT = re.compile(
     r"(?i)((?:password|passwd|secret|token|api[-_]?key)[=: ]+)\S+|(://[^/@\s:]*:)[^/@\s]+(?=@)"
 )
 TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+SAME_START_S = 1.0  # clocks of the process table are that coarse
 LISTENS = "0A"  # the state's number in them
 SPAWNED = "multiprocessing"  # Python's own marker in the command line of a worker that it spawned
 
@@ -73,11 +74,38 @@ class HostProcesses:
             return None
         return any(_has_peer(pid, port, peer_port) for pid in serving)
 
+    def runs(self, fact: ProcessFact) -> bool:
+        """Whether this very process still runs, whether it listens or not."""
+        try:
+            process = psutil.Process(fact.pid)
+            same = abs(process.create_time() - fact.started_at) <= SAME_START_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def waiting(self, port: int) -> int | None:
+        """How many connections of this process to ``port`` the service has not accepted yet.
+
+        A socket that waits to be accepted belongs to no process. Whoever ``listening`` saw, and what it
+        started, may have accepted it.
+        """
+        serving = {fact.root_pid for fact in self._seen or self._all() if port in fact.ports}
+        if not serving:
+            return None
+        ours = {
+            each.laddr.port
+            for each in psutil.Process().net_connections(kind="tcp")
+            if each.raddr and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        }
+        for root in serving:
+            ours -= _peers(root, port)
+        return len(ours)
+
     def _all(self) -> list[ProcessFact]:
         if not self._here:
             return []
         ports: dict[int, set[int]] = defaultdict(set)
-        for pid, port in _listening_on_linux() if TCP_TABLES[0].exists() else _listening():
+        for pid, port in listeners():
             ports[pid].add(port)
         facts = (self._fact(pid, ports) for pid in sorted(ports))
         return [fact for fact in facts if fact is not None]
@@ -86,13 +114,43 @@ class HostProcesses:
         try:
             process = psutil.Process(pid)
             with process.oneshot():
-                command = " ".join(process.cmdline()) or process.name()
-                fact = ProcessFact(pid, pid, process.create_time(), "", tuple(sorted(ports[pid])))
-            root = _root(process, ports)
+                command = shown_command(process, self._references.hide)
+                fact = ProcessFact(pid, pid, process.create_time(), command, tuple(sorted(ports[pid])))
+            return replace(fact, root_pid=_root(process, ports))
         except psutil.Error:
             return None
-        shown = SECRET_ARGUMENT.sub(r"\1\2***", self._references.hide(command))
-        return replace(fact, root_pid=root, command=shown[:MAX_COMMAND_CHARS])
+
+
+def shown_command(process: psutil.Process, hide: Callable[[str], str] = str) -> str:
+    """The command line of a process, without what looks like a secret, short and printable."""
+    try:
+        command = " ".join(process.cmdline()) or process.name()
+    except psutil.Error:
+        return "gone"
+    return printable(SECRET_ARGUMENT.sub(r"\1\2***", hide(command))[:MAX_COMMAND_CHARS])
+
+
+def listeners() -> Iterator[tuple[int, int]]:
+    """Process and port of each listening TCP socket, of the processes that may be looked at."""
+    return _listening_on_linux() if TCP_TABLES[0].exists() else _listening()
+
+
+def _peers(root_pid: int, port: int) -> set[int]:
+    """The ports of those whose connections to ``port`` a tree of processes holds."""
+    try:
+        root = psutil.Process(root_pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return set()
+    found: set[int] = set()
+    for process in tree:
+        with suppress(psutil.Error):
+            found |= {
+                each.raddr.port
+                for each in process.net_connections(kind="tcp")
+                if each.raddr and each.laddr.port == port
+            }
+    return found
 
 
 def _has_peer(pid: int, port: int, peer_port: int) -> bool:

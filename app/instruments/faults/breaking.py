@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from app.instruments.faults.ledger import Ledger
-from app.instruments.faults.lever import Lever, LeverFailureError, NotWholeError
-from app.instruments.faults.levers import lever_from, restored
+from app.instruments.faults.lever import Aim, Lever, LeverFailureError, NotWholeError
+from app.instruments.faults.levers import aim_of, lever_from, restored
 from app.instruments.references import References
 from checks.contract import InstrumentFailure, Target
+from checks.contract.target.dependencies import Lever as Declared
 
 LeverHook = Callable[[str, str, str, str], None]
 
@@ -40,7 +41,7 @@ class Breaker:
     def ways(self, lever: str) -> tuple[str, ...]:
         """The ways in which ``lever`` can break its dependency; empty where it is not declared."""
         declared = self._target.levers.get(lever)
-        return lever_from(declared, self._references).ways if declared else ()
+        return self._lever(declared).ways if declared else ()
 
     @asynccontextmanager
     async def broken(self, lever: str, way: str) -> AsyncIterator[None]:
@@ -52,14 +53,15 @@ class Breaker:
         if refusal := self._refusal(lever):
             raise refusal
         declared = self._target.levers[lever]
-        puller = lever_from(declared, self._references)
+        puller = self._lever(declared)
         if way not in puller.ways:
             can = ", ".join(puller.ways) or "nothing"
             raise InstrumentFailure(
                 f"Lever {lever} cannot {way}; it can {can}. Change `[levers.{lever}]` in the target file.",
                 missing=f"levers.{lever}.ways",
             )
-        entry = self._ledger.write(self._target.key, lever, way, declared)
+        entry = self._ledger.write(self._target.key, lever, way, declared, aim_of(declared, self._target))
+        puller = self._lever(declared, entry)
         whole = True
         try:
             # not cut short: half a break that goes on behind our back would outlast the restore
@@ -76,6 +78,13 @@ class Breaker:
                 await _to_its_end(self._restore(puller, lever, way, entry))
             else:
                 self._ledger.erase(entry)
+
+    def _lever(self, declared: Declared, entry: Path | None = None) -> Lever:
+        def keep(aim: Aim) -> None:
+            if entry is not None:
+                self._ledger.keep(entry, aim)
+
+        return lever_from(declared, self._references, aim_of(declared, self._target), keep)
 
     def _useless(self, lever: str, error: LeverFailureError) -> InstrumentFailure:
         return InstrumentFailure(self._references.hide(f"Lever {lever} does not work: {error}."))

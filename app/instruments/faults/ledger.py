@@ -18,15 +18,18 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ValidationError
 
+from app.instruments.faults.lever import Aim, Pin
 from app.instruments.faults.levers import lever_from, restored
+from app.instruments.faults.trees import alive
 from app.instruments.references import References
 from checks.contract.target.dependencies import Lever as Declared
 
-SAME_START_S = 1.0  # clocks of the process table are that coarse
-
 
 class Entry(BaseModel):
-    """One lever that is, or is about to be, broken, and the process that did it."""
+    """One lever that is, or is about to be, broken, and the process that did it.
+
+    ``aim`` is whom a lever signals that signals.
+    """
 
     target: str
     lever: str
@@ -36,6 +39,7 @@ class Entry(BaseModel):
     pid: int
     started_at: float
     broken_at: float
+    aim: Aim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def write(self, target: str, lever: str, way: str, declared: Declared) -> Path:
+    def write(self, target: str, lever: str, way: str, declared: Declared, aim: Aim | None = None) -> Path:
         """Put an entry on disk, and be sure that it is there on return. Raises OSError."""
         process = psutil.Process()
         entry = Entry(
@@ -66,9 +70,19 @@ class Ledger:
             pid=process.pid,
             started_at=process.create_time(),
             broken_at=time.time(),
+            aim=aim,
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{uuid.uuid4().hex}.json"
+        self._put(path, entry)
+        return path
+
+    def keep(self, path: Path, aim: Aim) -> None:
+        """Write down in an entry whom its lever signals. Raises OSError."""
+        entry = Entry.model_validate_json(path.read_bytes())
+        self._put(path, entry.model_copy(update={"aim": aim}))
+
+    def _put(self, path: Path, entry: Entry) -> None:
         partial = path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as file:
             file.write(entry.model_dump_json(by_alias=True))
@@ -76,7 +90,6 @@ class Ledger:
             os.fsync(file.fileno())
         partial.rename(path)
         self._sync()
-        return path
 
     def erase(self, entry: Path) -> None:
         """Remove the entry of a lever that was restored."""
@@ -113,7 +126,7 @@ def restore_left_behind(folder: Path, environment: Mapping[str, str], *, own: bo
 
 
 def _put_back(entry: Entry, path: Path, references: References) -> Restored:
-    lever = lever_from(entry.declared, references)
+    lever = lever_from(entry.declared, references, entry.aim)
     problem = asyncio.run(restored(lever))
     if problem is not None:
         text = f"could not be restored ({references.hide(problem)}). Restore it by hand: {lever.by_hand()}"
@@ -124,7 +137,5 @@ def _put_back(entry: Entry, path: Path, references: References) -> Restored:
 
 
 def _gone(entry: Entry) -> bool:
-    try:
-        return abs(psutil.Process(entry.pid).create_time() - entry.started_at) > SAME_START_S
-    except psutil.NoSuchProcess:
-        return True
+    """A process that has ended and that nobody has collected yet restores nothing any more either."""
+    return not alive([Pin(pid=entry.pid, started_at=entry.started_at)])

@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from app.instruments.faults.command import CommandLever
-from app.instruments.faults.lever import Lever, LeverFailureError
+from app.instruments.faults.lever import Aim, Lever, LeverFailureError
+from app.instruments.faults.process import ProcessLever
 from app.instruments.faults.toxiproxy import ToxiproxyLever
 from app.instruments.references import References
+from checks.contract import InstrumentFailure, Target
 from checks.contract.target.dependencies import Lever as Declared
 
 TRIES = 4
 PAUSE_S = 0.5
 
 
-def lever_from(declared: Declared, references: References) -> Lever:
-    """The lever that a ``[levers.NAME]`` table describes."""
+def lever_from(
+    declared: Declared,
+    references: References,
+    aim: Aim | None = None,
+    keep: Callable[[Aim], None] = lambda _aim: None,
+) -> Lever:
+    """The lever that a ``[levers.NAME]`` table describes.
+
+    One of kind ``process`` needs its ``aim``, and has it kept before each signal. Raises InstrumentFailure.
+    """
+    if declared.kind == "process":
+        if aim is None:
+            raise InstrumentFailure("A lever of kind process needs to know the service's port.")
+        return ProcessLever(declared, references, aim, keep)
     kind = ToxiproxyLever if declared.kind == "toxiproxy" else CommandLever
     return kind(declared, references)
+
+
+def aim_of(declared: Declared, target: Target) -> Aim | None:
+    """Whom a lever of ``target`` signals; None for one that signals nobody."""
+    if declared.kind != "process":
+        return None
+    stop = target.shutdown
+    return Aim(
+        host=target.host,
+        port=declared.port or target.port,
+        stop_signal=stop.signal,
+        within_s=stop.within_s,
+    )
 
 
 async def restored(lever: Lever) -> str | None:

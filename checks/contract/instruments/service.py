@@ -42,6 +42,15 @@ class Processes(Protocol):
         None where the processes of the service cannot be seen.
         """
 
+    def runs(self, fact: ProcessFact) -> bool:
+        """Whether this very process still runs, whether it listens or not."""
+
+    def waiting(self, port: int) -> int | None:
+        """How many connections of this run to ``port`` no process of the service has accepted yet.
+
+        The kernel opens a connection before the service takes it. None where that cannot be seen.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -31,7 +31,7 @@ class Cost(Table):
     budget_per_month_usd: float | None = Field(default=None, gt=0)
 
 
-Way = Literal["refuse", "hang", "errors", "few_errors", "slow", "reset", "kill", "pause"]
+Way = Literal["refuse", "hang", "errors", "few_errors", "slow", "reset", "kill", "pause", "term"]
 
 
 class Lever(Table):
@@ -40,8 +40,8 @@ class Lever(Table):
     ``toxiproxy`` needs ``api`` and ``proxy``. ``faultproxy`` is Greenlight's own proxy, which needs the same,
     can ``errors`` and ``few_errors`` too (every call, or the next two, get a 503), and counts calls.
     ``command`` needs ``break`` and ``restore``. ``process`` signals what listens on ``port`` of this host
-    (the target's where left out): it can ``kill`` and ``pause``; what is killed is started again by its
-    supervisor, or by ``restore`` where that is declared.
+    (the target's where left out): it can ``kill``, ``pause`` and, by the signal of ``[shutdown]``, ``term``;
+    what has ended is started again by its supervisor, or by ``restore`` where that is declared.
     """
 
     kind: Literal["toxiproxy", "faultproxy", "command", "process"]
