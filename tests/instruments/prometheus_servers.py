@@ -90,8 +90,9 @@ def prometheus_server(
     prefix: str = "",
     options: Sequence[str] = (),
     interval: str = "1s",
+    port: int | None = None,
 ) -> Iterator[Server]:
-    """Run a Prometheus until the block ends.
+    """Run a Prometheus until the block ends, on a free port unless ``port`` tells one.
 
     ``scrapes`` maps a job to the ``host:port`` of its targets, ``rules`` a file's name to its YAML text,
     ``alertmanagers`` are ``host:port``. ``config`` replaces whole top-level keys of prometheus.yml.
@@ -112,7 +113,7 @@ def prometheus_server(
     }
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
-    port = free_port()
+    port = port or free_port()
     command = [
         str(PROMETHEUS),
         f"--config.file={file}",
