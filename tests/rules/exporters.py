@@ -1,0 +1,194 @@
+"""Serves the metrics pages of ``pages/`` in one state: ``python -m tests.rules.exporters STATE PORT``.
+
+A page is Prometheus text with three columns of values, for ``quiet`` (just started, not one error),
+``busy`` and ``failing`` (as busy until ``ONSET_S``, then an incident); one column means all three alike.
+``# TARGET job=... instance=...`` lines say who serves the page, with ``down=failing`` or ``down=always``,
+and ``2:`` before a series keeps it for the second of them. A value is
+
+``-``           no series (TYPE and HELP stand without any, as a labelled counter's do at first)
+``12``, ``NaN``    itself
+``5/s``, ``9-2/s`` growing or falling, from 0 or 9; in an incident, from what it was when that began
+``1~0``         now one, now the other
+``now-60``, ``start-60``  a time
+``5/s@0.3``     a histogram (under ``# BUCKETS``): so many a second, spread evenly between 0 and 0.3
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+STATES = ("quiet", "busy", "failing")
+ONSET_S = 4.0
+PAGES = Path(__file__).parent / "pages"
+SERIES = re.compile(r"(?:(?P<only>\d): ?)?(?P<name>[a-zA-Z_:]\w*)(?P<labels>\{.*\})?(?P<values>(?:\s+\S+)+)$")
+GROWS = re.compile(r"(?P<base>|(?:[\d.e]|start|now).*?)(?P<rate>[+-]?[\d.]+(?:e\d+)?)/s(?=@|$)")
+
+
+@dataclass(frozen=True)
+class Served:
+    """One target: the labels of its scrape, and when it is down."""
+
+    labels: dict[str, str]
+    down: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a page; ``only`` is the target that has it (0: all)."""
+
+    only: int
+    name: str
+    labels: str
+    values: tuple[str, str, str]
+    buckets: tuple[str, ...]
+
+
+@dataclass
+class Page:
+    """A page file: its targets, and its lines as text or as a series with three values."""
+
+    name: str
+    targets: list[Served] = field(default_factory=list)
+    lines: list[str | Series] = field(default_factory=list)
+
+
+def pages() -> dict[str, Page]:
+    """All page files."""
+    return {file.stem: _read(file) for file in sorted(PAGES.glob("*.page"))}
+
+
+def _read(file: Path) -> Page:
+    page = Page(file.stem)
+    buckets: tuple[str, ...] = ()
+    for line in file.read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if line.startswith("# TARGET"):
+            labels = dict(word.split("=", 1) for word in words[2:])
+            page.targets.append(Served(labels, labels.pop("down", "")))
+        elif line.startswith("# TYPE"):
+            buckets = ()
+            page.lines += [f"# HELP {words[2]} {words[2].replace('_', ' ').capitalize()}.", line]
+        elif line.startswith("# BUCKETS"):
+            buckets = (*words[2:], "+Inf")
+        elif line and not line.startswith("#"):
+            found = SERIES.match(line)
+            assert found, f"{file}: {line!r}"
+            values = found["values"].split()
+            assert len(values) in {1, 3}, f"{file}: {line!r}"
+            quiet, busy, failing = values * 3 if len(values) == 1 else values
+            only = int(found["only"] or 0)
+            page.lines.append(
+                Series(only, found["name"], found["labels"] or "", (quiet, busy, failing), buckets)
+            )
+    return page
+
+
+class Exporters:
+    """The pages in one state, by the clock."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        self.pages = pages()
+        self.started = 0.0
+        self.scrapes: dict[str, int] = {}
+
+    def page(self, name: str, number: int) -> str | None:
+        """The text for one target now; None while it is down. The state begins with the first scrape."""
+        self.started = self.started or time.time()
+        page = self.pages[name]
+        target = page.targets[number - 1]
+        age = time.time() - self.started
+        if target.down == "always" or (target.down == "failing" and self._incident(age)):
+            return None
+        key = f"{name}/{number}"
+        self.scrapes[key] = self.scrapes.get(key, 0) + 1
+        lines: list[str] = []
+        for line in page.lines:
+            if isinstance(line, str):
+                lines.append(line)
+            elif line.only in {0, number}:
+                lines += self._series(line, age, self.scrapes[key])
+        return "\n".join(lines) + "\n"
+
+    def _incident(self, age: float) -> bool:
+        return self.state == "failing" and age >= ONSET_S
+
+    def _phases(self, line: Series, age: float) -> list[tuple[str, float]]:
+        """What says the value now, and for how long; what an incident adds to comes before it."""
+        quiet, busy, failing = line.values
+        if self.state != "failing":
+            return [(quiet if self.state == "quiet" else busy, age)]
+        if age < ONSET_S:
+            return [(busy, age)]
+        goes_on = GROWS.match(failing)
+        before = [(busy, ONSET_S)] if goes_on and not goes_on["base"] and GROWS.match(busy) else []
+        return [*before, (failing, age - ONSET_S)]
+
+    def _series(self, line: Series, age: float, scrapes: int) -> list[str]:
+        phases = self._phases(line, age)
+        if phases[-1][0] == "-":
+            return []
+        if not line.buckets:
+            value = sum(self._value(text, seconds, scrapes) for text, seconds in phases)
+            return [f"{line.name}{line.labels} {value!r}"]
+        counts = [0] * len(line.buckets)
+        total = 0.0
+        for text, seconds in phases:
+            rate, _, longest = text.partition("@")
+            count = int(self._value(rate, seconds, scrapes))
+            shares = [min(1.0, float(le) / float(longest)) for le in line.buckets]
+            counts = [had + int(count * share) for had, share in zip(counts, shares, strict=True)]
+            total += count * float(longest) / 2
+        inner = line.labels[1:-1] + "," if line.labels else ""
+        lines = [
+            f'{line.name}_bucket{{{inner}le="{le}"}} {count}'
+            for le, count in zip(line.buckets, counts, strict=True)
+        ]
+        return [
+            *lines,
+            f"{line.name}_sum{line.labels} {total!r}",
+            f"{line.name}_count{line.labels} {counts[-1]}",
+        ]
+
+    def _value(self, text: str, seconds: float, scrapes: int) -> float:
+        if "~" in text:
+            return self._value(text.split("~")[scrapes % 2], seconds, scrapes)
+        grows = GROWS.match(text)
+        if grows:
+            return self._value(grows["base"] or "0", seconds, scrapes) + float(grows["rate"]) * seconds
+        for word, at in (("now", time.time()), ("start", self.started)):
+            if text.startswith(word):
+                return at + float(text.removeprefix(word) or 0)
+        return float(text)
+
+
+def serve(state: str, port: int) -> None:
+    """Serve ``/PAGE/NUMBER`` for ever."""
+    exporters = Exporters(state)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            _, name, number = self.path.split("/")
+            text = exporters.page(name, int(number))
+            body = (text or "down\n").encode()
+            self.send_response(503 if text is None else 200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,97 @@
+"""A real Prometheus with the rules of the corpus, scraping its exporters in one state."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.sample.processes import free_ports
+from tests.instruments.prometheus_servers import Server, prometheus_server
+from tests.rules import corpus, exporters
+
+ROOT = Path(__file__).parents[2]
+# Long enough that an incident, which begins at ONSET_S, has been scraped several times over.
+SCRAPES = 13
+
+
+@dataclass
+class World:
+    """A state, and the Prometheus that sees it."""
+
+    state: str
+    prometheus: Server
+
+    def rules(self) -> dict[tuple[str, str, int], dict[str, Any]]:
+        """What Prometheus says of each rule, by file, group and position."""
+        groups = self.prometheus.get("/api/v1/rules")["data"]["groups"]
+        return {
+            (Path(group["file"]).name, group["name"], position): rule
+            for group in groups
+            for position, rule in enumerate(group["rules"])
+        }
+
+    def settle(self) -> None:
+        """Wait until enough has been scraped, and the incident of the state has come."""
+        age = 'min(count_over_time(up{job!="mysqld-exporter"}[5m]))'
+        self.prometheus.until(lambda: _value(self.prometheus.query(age)) >= SCRAPES, timeout_s=120)
+
+
+def _value(result: list[dict[str, Any]]) -> float:
+    return float(result[0]["value"][1]) if result else 0.0
+
+
+@contextmanager
+def world(state: str, folder: Path) -> Iterator[World]:
+    """Start both. The state begins with the first scrape; it has not settled yet."""
+    port, own = free_ports(2)
+    exporting = subprocess.Popen([sys.executable, "-m", "tests.rules.exporters", state, str(port)], cwd=ROOT)
+    try:
+        _wait_for(port)
+        rules = {file.name: file.read_text(encoding="utf-8") for file in corpus.FILES}
+        config = {"scrape_configs": _scrape_configs(port, own)}
+        with prometheus_server(folder, rules=rules, config=config, port=own) as server:
+            yield World(state, server)
+    finally:
+        exporting.terminate()
+        exporting.wait(20)
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < end, "the exporters did not start"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _scrape_configs(port: int, own: int) -> list[dict[str, Any]]:
+    configs: list[dict[str, Any]] = [
+        {
+            "job_name": "prometheus",
+            "static_configs": [{"targets": [f"127.0.0.1:{own}"], "labels": {"instance": "prometheus:9090"}}],
+        }
+    ]
+    for name, page in exporters.pages().items():
+        for number, target in enumerate(page.targets, 1):
+            labels = {label: value for label, value in target.labels.items() if label != "job"}
+            placed = {
+                "targets": [f"127.0.0.1:{port}"],
+                "labels": {**labels, "__metrics_path__": f"/{name}/{number}"},
+            }
+            same = [config for config in configs if config["job_name"] == target.labels["job"]]
+            if same:
+                same[0]["static_configs"].append(placed)
+            else:
+                configs.append({"job_name": target.labels["job"], "static_configs": [placed]})
+    return configs
