@@ -30,6 +30,7 @@ from checks.error_recovery._state import Change, State, changes, effects, read_s
 
 TIMEOUT_S = 15.0
 POLL_S = 0.1
+TRIES = 3
 LATE_S = 0.5  # what a cut held back arrives within this after the restore, on a local network
 MAX_CAPTURED_CHARS = 200
 
@@ -52,6 +53,11 @@ class Played:
     def whole(self) -> bool:
         """Whether each request was answered as a success."""
         return not self.problem
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether it failed for no fault of the caller's."""
+        return self.status is None or self.status >= 500
 
 
 def new_values() -> dict[str, str]:
@@ -161,13 +167,21 @@ class Whole:
 
 
 async def whole(instruments: Instruments, transaction: Transaction) -> Whole:
-    """Look whether the state moves by itself, and carry the transaction out once."""
+    """Look whether the state moves by itself, and carry the transaction out once.
+
+    One that breaks off is tried again: a busy host alone may make a step too late.
+    """
     first = await read_state(instruments, transaction.state)
     await asyncio.sleep(2 * POLL_S)
     before = await read_state(instruments, transaction.state)
     if moves := changes(first, before):
         return Whole(moves_itself=moves)
     played = await play(instruments, transaction)
+    for _ in range(TRIES - 1):
+        if played.whole or not played.broke_off:
+            break
+        before = await restored(instruments, transaction, before, played.values)
+        played = await play(instruments, transaction)
     after = await settled(instruments, transaction, before, played.values)
     return Whole((), played.status, played.problem, effects(before, after), changes(before, after))
 

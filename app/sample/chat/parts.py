@@ -14,6 +14,7 @@ from app.sample.chat.broken import caching as broken_caching
 from app.sample.chat.broken import load as broken_load
 from app.sample.chat.broken import ordering as broken_ordering
 from app.sample.chat.broken import server as broken_server
+from app.sample.chat.broken import telemetry as broken_telemetry
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
 from app.sample.chat.ordering.idempotency import IdempotencyKeys
 from app.sample.chat.ordering.orders import Compensations, Journal, Orders
@@ -54,7 +55,7 @@ class Parts:
 def build(settings: Settings) -> Parts:
     """Make the parts; nothing connects yet."""
     settings, defects = broken_answers.settings(settings), settings.defects
-    telemetry = broken_load.telemetry_kind(defects)()
+    telemetry = broken_telemetry.spoiled(broken_telemetry.kind(defects)(), defects)
     model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
     model = broken_caching.model_kind(broken_answers.model_kind(defects), defects)(
         model_client,
@@ -86,7 +87,7 @@ def build(settings: Settings) -> Parts:
         sessions=Sessions(),
         orders=Orders(steps, journal, compensations, telemetry),
         compensations=compensations,
-        idempotency=IdempotencyKeys(),
+        idempotency=broken_ordering.keys(defects),
         tokens=access.tokens(settings.shop_key, defects),
         placed=Placed(),
         lists=access.lists(defects),
