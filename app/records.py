@@ -268,6 +268,23 @@ class RunEvent(Record):
     data: dict[str, Any] = {}
 
 
+class Breakage(Record):
+    """One time that a check broke something on purpose.
+
+    ``seconds`` is until it was put back, or until that failed (``problem``); None where the run ended before.
+    ``by_hand`` is the shell line that puts it back.
+    """
+
+    check: str
+    lever: str
+    way: str
+    began_at: datetime
+    seconds: float | None = None
+    restored: bool = False
+    problem: str = ""
+    by_hand: str = ""
+
+
 class Snapshot(Record):
     """A whole run, ready to be shown or exported.
 
@@ -278,6 +295,7 @@ class Snapshot(Record):
     scorecard: Scorecard | None
     load_results: tuple[LoadResult, ...] = ()
     unscored_findings: tuple[ScoredFinding, ...] = ()
+    breakages: tuple[Breakage, ...] = ()
 
     @property
     def findings(self) -> tuple[ScoredFinding, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from app.records import ClaimState, LoadResult, RunState, Scorecard, ScoredFinding, Verdict
+from app.records import Breakage, ClaimState, LoadResult, RunState, Scorecard, ScoredFinding, Verdict
 from checks.contract.findings import Limit, Outcome
 from checks.contract.wording import MINUS, NBSP, plural, show
 
@@ -231,6 +231,32 @@ def claim_texts(claim: ClaimState) -> tuple[str, str]:
     claimed = f"{claim.claimed:g}" if plain else show(claim.claimed, claim.unit)
     measured = ABSENT if claim.measured is None else show(claim.measured, claim.unit or "count")
     return f"at most {claimed}" if claim.better == "lower" else claimed, measured
+
+
+WAYS = {
+    "refuse": "refused connections",
+    "hang": "was silent",
+    "errors": "answered with errors",
+    "few_errors": "answered with a few errors",
+    "slow": "was slow",
+    "reset": "reset connections",
+    "kill": "was killed",
+    "pause": "stood still",
+}
+
+
+def breakage_text(breakage: Breakage) -> str:
+    """What was broken, and how: ``cache was silent``."""
+    return f"{one_line(breakage.lever, 60)} {WAYS.get(breakage.way) or one_line(breakage.way, 20)}"
+
+
+def restored_text(breakage: Breakage) -> str:
+    """How it was put back, and after how long."""
+    if breakage.restored:
+        return f"restored after {show(breakage.seconds or 0.0, 's')}"
+    if breakage.seconds is None:
+        return "not restored in this run"
+    return f"not restored: {one_line(breakage.problem, 200)}"
 
 
 def verdict_sentence(card: Scorecard) -> str:

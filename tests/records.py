@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app import scoring
-from app.records import LoadResult, RunInfo, RunState, Scorecard, ScoredFinding, Snapshot
+from app.records import Breakage, LoadResult, RunInfo, RunState, Scorecard, ScoredFinding, Snapshot
 from app.rubric import Rubric
 from checks.contract.findings import Limit, Outcome
 from checks.contract.load import LoadStep
@@ -204,6 +204,9 @@ BAD |= {
     }
     for name, users in USERS.items()
 }
+
+
+BROKEN_AT = datetime(2026, 11, 18, 11, 30, tzinfo=UTC)
 
 
 def finding(check: str, outcome: Outcome = Outcome.PASS, **changes: Any) -> ScoredFinding:
@@ -408,3 +411,12 @@ def history() -> list[RunInfo]:
         runs.append(run_info(number, base, score=score, best_possible=min(100, score + 3), rubric=rubric,
                              verdict=verdict, grade=grade, open_p0=0 if number == 13 else 9))  # fmt: skip
     return runs
+
+
+def broken() -> Snapshot:
+    """A run that cut the cache and could not put the stock's partner back."""
+    cut = Breakage(check="cache.outage_fallback", lever="cache", way="hang", began_at=BROKEN_AT, seconds=5.2,
+                   restored=True, by_hand="curl -X POST http://127.0.0.1:8474/proxies/cache")  # fmt: skip
+    stuck = Breakage(check="error_recovery.compensation", lever="stock", way="refuse", began_at=BROKEN_AT,
+                     seconds=9.0, problem="connection refused", by_hand="systemctl start stock")  # fmt: skip
+    return mended().model_copy(update={"breakages": (cut, stuck)})

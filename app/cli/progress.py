@@ -144,5 +144,7 @@ def _load(data: dict[str, Any]) -> str:
 
 
 def _detail(event: RunEvent) -> str:
+    if event.data.get("what") == "broken":  # the line to restore by hand is for the report
+        return ""
     detail = one_line(str(event.data.get("detail") or ""), 200)
     return f"{DOT}{detail}" if detail else ""

@@ -11,9 +11,11 @@ from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer
 
+from app.breakages import breakages
 from app.history.database import connect
 from app.history.models import EventRow, FindingRow, LoadResultRow, RunRow
 from app.records import (
+    Breakage,
     CategoryScore,
     LoadResult,
     RubricRef,
@@ -108,7 +110,17 @@ class Store:
             scorecard=scorecard,
             load_results=self.load_results(run_id),
             unscored_findings=() if card else findings,
+            breakages=self._breakages(run_id),
         )
+
+    def _breakages(self, run_id: int) -> tuple[Breakage, ...]:
+        query = (
+            select(EventRow)
+            .where(EventRow.run_id == run_id, EventRow.kind.in_(("check", "lever")))
+            .order_by(EventRow.seq)
+        )
+        with Session(self.engine) as session:
+            return breakages(map(_event, session.scalars(query)))
 
     def events(self, run_id: int, after_seq: int = 0, limit: int = 500) -> list[RunEvent]:
         """Events of a run after ``after_seq``, oldest first."""

@@ -35,6 +35,9 @@ def render(snapshot: Snapshot, history: Sequence[RunInfo] = ()) -> str:
     page: dict[str, Any] = {"run": snapshot.run, "facts": _facts(snapshot), "card": card}
     page["title"] = _title(snapshot)
     page["load_results"] = snapshot.load_results
+    found = {finding.check: finding for finding in snapshot.findings}
+    page["recovery"] = [(each, found.get(each.check)) for each in snapshot.breakages]
+    page["by_hand"] = list(dict.fromkeys(each.by_hand for each in snapshot.breakages if each.by_hand))
     page["trends"] = [(name, drawing.trend(history, *size)) for name, size in TREND_SIZES.items()]
     if card is not None:
         page |= _verdict(card) | _lists(card)

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from app.errors import UserError
 from app.records import (
     SCHEMA_VERSION,
+    Breakage,
     CategoryScore,
     ClaimState,
     LoadResult,
@@ -78,6 +79,7 @@ class Export(BaseModel):
     claims: tuple[ClaimState, ...]
     waivers: tuple[WaiverState, ...]
     load_results: tuple[LoadResult, ...]
+    breakages: tuple[Breakage, ...] = Field(default=(), description="What was broken on purpose.")
     rubric: RubricRef | None
 
     @model_validator(mode="after")
@@ -146,6 +148,7 @@ def _export(snapshot: Snapshot) -> Export:
         claims=card.claims if card else (),
         waivers=card.waivers if card else (),
         load_results=snapshot.load_results,
+        breakages=snapshot.breakages,
     )
 
 
@@ -163,7 +166,13 @@ def _snapshot(export: Export) -> Snapshot:
     if export.scored:
         card = Scorecard(**{name: getattr(export, name) for name in (*_OF_SUMMARY, *_OF_CARD)})
     unscored = () if card else export.findings
-    return Snapshot(run=run, scorecard=card, load_results=export.load_results, unscored_findings=unscored)
+    return Snapshot(
+        run=run,
+        scorecard=card,
+        load_results=export.load_results,
+        unscored_findings=unscored,
+        breakages=export.breakages,
+    )
 
 
 def _readable_version(document: Any, source: str) -> None:

@@ -21,6 +21,7 @@ from app.wording import (
     OUTCOME_WORDS,
     STATE_WORDS,
     VERDICT_ICONS,
+    breakage_text,
     category_title,
     claim_texts,
     duration,
@@ -31,6 +32,7 @@ from app.wording import (
     many_lines,
     moment,
     one_line,
+    restored_text,
     score_line,
     score_text,
     signed,
@@ -81,7 +83,7 @@ def render(snapshot: Snapshot) -> str:
             _categories(card),
             _findings(card),
         ]
-        parts += [_load(snapshot.load_results), _claims(card.claims), _waivers(card)]
+        parts += [_load(snapshot.load_results), _recovery(snapshot), _claims(card.claims), _waivers(card)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -223,6 +225,22 @@ def _scenario(result: LoadResult) -> list[str]:
         *(ABSENT if latency is None else show(latency, "ms") for latency in latencies),
         show(result.requests_per_second, "per_s"),
     ]
+
+
+def _recovery(snapshot: Snapshot) -> str:
+    """What was broken on purpose, what came of it, and how to put it back by hand."""
+    if not snapshot.breakages:
+        return ""
+    found = {finding.check: finding for finding in snapshot.findings}
+    rows = []
+    for each in snapshot.breakages:
+        finding = found.get(each.check)
+        came = f"{OUTCOME_ICONS[finding.outcome]} {escape(finding.reason, 240)}" if finding else ABSENT
+        rows.append([escape(breakage_text(each)), code(each.check), came, escape(restored_text(each))])
+    lines = list(dict.fromkeys(each.by_hand for each in snapshot.breakages if each.by_hand))
+    by_hand = "By hand, should it be needed:\n\n" + _fenced("\n".join(lines)) if lines else ""
+    table = _table(["What was broken", "For", "What happened", "Put back"], "llll", rows)
+    return "\n\n".join(filter(None, ("### Recovery: what was broken on purpose", table, by_hand)))
 
 
 def _claims(claims: Sequence[ClaimState]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app import scoring
-from app.records import ScoredFinding, Snapshot
+from app.records import Breakage, ScoredFinding, Snapshot
 from checks.contract.findings import Limit, Outcome
 from checks.contract.target.team import Claim, Waiver
 from checks.contract.wording import UNITS
@@ -73,7 +73,10 @@ def snapshots(draw: Any) -> Snapshot:
     scenario = load_result(draw(texts), errors=[draw(texts)], passed=draw(st.none() | st.booleans()),
                            avg_latency_ms=draw(st.none() | st.floats(0, 1e6)))  # fmt: skip
     run = run_info(4, card, target_name=draw(texts), started_by=draw(texts), message=draw(texts))
-    return Snapshot(run=run, scorecard=card, load_results=(scenario,))
+    broken = Breakage(check=found[0].check, lever=draw(texts), way=draw(texts), began_at=run.created_at,
+                      seconds=draw(st.none() | st.floats(0, 1e4)), restored=draw(st.booleans()),
+                      problem=draw(texts), by_hand=draw(texts))  # fmt: skip
+    return Snapshot(run=run, scorecard=card, load_results=(scenario,), breakages=(broken,))
 
 
 def is_close(one: float, other: float) -> bool:

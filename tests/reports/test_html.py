@@ -186,3 +186,12 @@ def test_a_load_result_that_is_not_to_be_taken_as_it_stands_says_why():
     assert "INVALID. Requests left 90 ms late." in text
     assert "Partial result. Its worker was killed after 3 of 10 s." in text
     assert ">20/s<" in text
+
+
+def test_what_was_broken_on_purpose_stands_with_what_came_of_it_and_how_to_put_it_back():
+    text = " ".join(Page(render(records.broken())).text)
+    assert "cache was silent" in text
+    assert "restored after 5.2\u00a0s" in text
+    assert "not restored: connection refused" in text
+    assert "systemctl start stock" in text
+    assert "By hand" not in render(records.mended())

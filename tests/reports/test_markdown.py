@@ -81,6 +81,15 @@ def test_every_check_category_scenario_and_claim_has_a_row():
     assert rows == [5, 6, 17, 4, 4]
 
 
+def test_what_was_broken_on_purpose_stands_with_what_came_of_it_and_how_to_put_it_back():
+    text = render(records.broken())
+    assert "| cache was silent | `cache.outage_fallback` | ✓ " in text
+    assert "| restored after 5.2\u00a0s |" in text
+    assert "| not restored: connection refused |" in text
+    assert "```sh\ncurl -X POST http://127.0.0.1:8474/proxies/cache\nsystemctl start stock\n```" in text
+    assert "### Recovery" not in render(records.mended())
+
+
 def test_an_interrupted_run_says_so_and_shows_no_score():
     text = render(records.interrupted())
     assert text.startswith("## Run 10: interrupted\n")

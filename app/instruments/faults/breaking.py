@@ -21,7 +21,8 @@ LeverHook = Callable[[str, str, str, str], None]
 class Breaker:
     """The declared levers. ``refusal`` says of a lever's name why it may not be used, or None.
 
-    ``on_change`` hears lever, way, what ("broken", "restored", "failed") and a detail.
+    ``on_change`` hears lever, way, what ("broken", "restored", "failed") and a detail: how to restore it by
+    hand, nothing, why it failed.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Breaker:
         try:
             # not cut short: half a break that goes on behind our back would outlast the restore
             await _to_its_end(puller.break_it(way))
-            self._on_change(lever, way, "broken", "")
+            self._on_change(lever, way, "broken", puller.by_hand())
             yield
         except NotWholeError as error:
             whole = False

@@ -28,7 +28,7 @@ Heard = list[tuple[str, str, str]]
 
 def breaker(target: Target, folder: Path, heard: Heard | None = None, **environment: str) -> Breaker:
     def hear(lever: str, way: str, what: str, detail: str) -> None:
-        assert bool(detail) is (what == "failed")
+        assert bool(detail) is (what != "restored")
         if heard is not None:
             heard.append((lever, way, what))
 
