@@ -75,6 +75,8 @@ def _places(target: Target) -> Iterator[tuple[str, Iterable[str]]]:
         yield target.upstream.calls.url, target.upstream.calls.headers.values()
     if target.stream is not None and target.stream.open is not None:
         yield target.stream.open.url, target.stream.open.headers.values()
+    for place in target.prometheus.runbooks if target.prometheus else ():
+        yield place, ()
 
 
 def _of_transaction(target: Target, transaction: Transaction) -> Iterator[tuple[str, Iterable[str]]]:

@@ -59,10 +59,12 @@ class Server(Table):
 class Prometheus(Server):
     """``[prometheus]``: the server that scrapes the service.
 
-    ``labels`` are those that mark the service's own series, ``{ job = "chat" }``.
+    ``labels`` are those that mark the service's own series, ``{ job = "chat" }``. ``runbooks`` are origins
+    beside the service's own (``https://wiki.example``) whose pages alerts link to: links there are opened.
     """
 
     labels: dict[str, str] = Field(default_factory=dict)
+    runbooks: tuple[BaseUrl, ...] = Field(default=(), max_length=20)
 
 
 class Alertmanager(Server):
