@@ -7,10 +7,12 @@ probes tell of the service in series of their own: those name it in a label.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -27,6 +29,8 @@ NAMING = (
 )  # fmt: skip
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 PORTS = {"http": 80, "https": 443}
+YOUNG_S = 8.0  # a Prometheus that has just started scrapes first after five seconds
+PAUSE_S = 0.5
 MOST_TARGETS = 50
 MOST_METRICS = 20_000
 COMMON_NAMES = frozenset(
@@ -80,9 +84,20 @@ def own_targets(target: Target, scraped: Sequence[ScrapeTarget]) -> list[ScrapeT
     return list(among) if declared else []
 
 
+async def settled_targets(target: Target, prometheus: Prometheus) -> Sequence[ScrapeTarget]:
+    """All scrape targets; a server that has just started, and so knows none yet, is given some time."""
+    until = monotonic() + YOUNG_S
+    while True:
+        scraped = await prometheus.targets()
+        known = all(each.health != "unknown" for each in own_targets(target, scraped))
+        if (scraped and known) or monotonic() > until:
+            return scraped
+        await asyncio.sleep(PAUSE_S)
+
+
 async def read_service(target: Target, prometheus: Prometheus) -> Service:
     """The service as Prometheus has it. Raises InstrumentFailure where its series cannot be told."""
-    own = own_targets(target, await prometheus.targets())[:MOST_TARGETS]
+    own = own_targets(target, await settled_targets(target, prometheus))[:MOST_TARGETS]
     declared = target.prometheus.labels if target.prometheus else {}
     if not own and not declared:
         raise InstrumentFailure(
