@@ -10,6 +10,17 @@ from checks.contract.target.calls import Count
 TIMEOUT_S = 5.0
 
 
+class DeclaredCounts:
+    """Reads whatever count a target declares."""
+
+    def __init__(self, http: HttpProbe) -> None:
+        self._http = http
+
+    async def read(self, count: Count, what: str, key: str) -> float:
+        """The number now. Raises InstrumentFailure when it cannot be read."""
+        return await read_count(self._http, count, what, key)
+
+
 async def read_count(http: HttpProbe, count: Count, what: str, key: str) -> float:
     """The number now. ``what`` names it in words and ``key`` is where it is declared.
 

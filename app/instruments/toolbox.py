@@ -19,6 +19,7 @@ from typing import Any, cast
 from app.instruments.alertmanager import AlertmanagerReader
 from app.instruments.bodies import RawBodies
 from app.instruments.bursts import RequestBursts
+from app.instruments.counts import DeclaredCounts
 from app.instruments.credentials import DeclaredCredentials
 from app.instruments.faults.breaking import Breaker
 from app.instruments.faults.ledger import Ledger
@@ -283,6 +284,7 @@ class Toolbox:
             "load": lambda: self._load(random),
             "redis": lambda: RedisReader(target.redis, self._references),
             "upstream": lambda: UpstreamMeter(target, HttpProbe(wire, kept_bytes=METRICS_BYTES)),
+            "counts": lambda: DeclaredCounts(HttpProbe(wire, kept_bytes=METRICS_BYTES)),
             "processes": lambda: HostProcesses(target, self._references, wire.also_at),
             "openapi": lambda: OpenApiDocuments(target, HttpProbe(wire, kept_bytes=OPENAPI_BYTES)),
             "metrics": lambda: _metrics(target, wire),

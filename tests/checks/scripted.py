@@ -77,6 +77,7 @@ NAMES = (
     "load",
     "redis",
     "upstream",
+    "counts",
     "processes",
     "openapi",
     "metrics",
@@ -274,15 +275,22 @@ class ScriptedUpstream:
 
 
 class ScriptedFaults:
-    """Levers that note what they do in ``events``; ``cut`` is (lever, way) while something is broken."""
+    """Levers that note what they do in ``events``; ``cut`` is (lever, way) of what was broken last.
+
+    ``away`` are all that are broken just now, with their ways.
+    """
 
     def __init__(
         self, ways: Mapping[str, tuple[str, ...]], *, refusal: InstrumentFailure | None = None
     ) -> None:
         self.declared = dict(ways)
         self.refusal = refusal
-        self.cut: tuple[str, str] | None = None
+        self.away: dict[str, str] = {}
         self.events: list[str] = []
+
+    @property
+    def cut(self) -> tuple[str, str] | None:
+        return next(reversed(self.away.items()), None)
 
     def ways(self, lever: str) -> tuple[str, ...]:
         return self.declared.get(lever, ())
@@ -294,12 +302,12 @@ class ScriptedFaults:
     async def _broken(self, lever: str, way: str) -> AsyncIterator[None]:
         if self.refusal:
             raise self.refusal
-        self.cut = (lever, way)
+        self.away[lever] = way
         self.events.append(f"broke {lever} {way}")
         try:
             yield
         finally:
-            self.cut = None
+            self.away.pop(lever, None)
             self.events.append(f"restored {lever} {way}")
 
 

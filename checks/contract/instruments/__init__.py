@@ -19,7 +19,7 @@ from checks.contract.instruments.openapi import OpenApi
 from checks.contract.instruments.promql import PromQL
 from checks.contract.instruments.questions import Bursts, PromptSource, Questions
 from checks.contract.instruments.redis import Redis
-from checks.contract.instruments.service import Memory, Metrics, Processes, Upstream
+from checks.contract.instruments.service import Counts, Memory, Metrics, Processes, Upstream
 from checks.contract.instruments.streams import Sse
 from checks.contract.load import Load, Scenario, Statistics
 
@@ -49,6 +49,7 @@ class Instruments(Protocol):
     load: Load
     redis: Redis
     upstream: Upstream
+    counts: Counts
     processes: Processes
     openapi: OpenApi
     metrics: Metrics

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from checks.contract.instruments.failures import Failure
+from checks.contract.target.calls import Count
 
 
 class Upstream(Protocol):
@@ -14,6 +15,16 @@ class Upstream(Protocol):
 
     async def calls(self) -> float:
         """Calls so far. Raises InstrumentFailure when the meter cannot be read."""
+
+
+class Counts(Protocol):
+    """Reads a count where the target declares one."""
+
+    async def read(self, count: Count, what: str, key: str) -> float:
+        """The number now; ``what`` names it in words, ``key`` is where it is declared.
+
+        Raises InstrumentFailure when it cannot be read.
+        """
 
 
 @dataclass(frozen=True, slots=True)
