@@ -139,7 +139,7 @@ def _end(state: State) -> None:
 
 def _clear(folder: Path) -> None:
     """Start with empty logs and journals: what is in them belongs to partners that are gone."""
-    for log in folder.glob("*.log"):
-        log.unlink()
+    for file in (*folder.glob("*.log"), *folder.glob("orders.*")):
+        file.unlink()
     for kept in (*folder.glob("journal *"), folder / "monitoring", folder / "prometheus"):
         shutil.rmtree(kept, ignore_errors=True)

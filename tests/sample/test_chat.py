@@ -169,7 +169,8 @@ def _metrics(sample: Client) -> dict[str, float]:
 def test_openapi_describes_bodies_errors_and_the_stream(sample: Client):
     document = sample.http.get("/openapi.json").json()
     paths, schemas = document["paths"], document["components"]["schemas"]
-    assert {"/api/chat", "/api/v1/chat/stream", "/api/orders", "/health", "/ready", "/metrics"} == set(paths)
+    asked = {"/api/chat", "/api/v1/chat/stream", "/api/orders", "/api/order-book"}
+    assert asked | {"/health", "/ready", "/metrics"} == set(paths)
     assert schemas["ChatRequest"]["properties"]["message"]["examples"]
     assert schemas["ChatRequest"]["additionalProperties"] is False
     assert "text/event-stream" in paths["/api/v1/chat/stream"]["post"]["responses"]["200"]["content"]

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from app.sample import stack
@@ -121,3 +122,27 @@ def test_pending_compensations_are_shown_while_a_partner_is_away(sample: Client)
 
 def _pending(sample: Client) -> int:
     return sample.http.get("/health").json()["components"]["orders"]["pending_compensations"]
+
+
+def test_what_a_shop_ordered_is_in_its_order_book_whatever_happens_to_the_process(sample: Client):
+    reference = sample.order().json()["order"]
+    part = next(part for part in sample.state.parts if part.name == "chat")
+    [serving] = part.process().children()
+    before = _book(sample)
+    serving.kill()
+    assert eventually(lambda: _answers(sample))
+    assert before[reference] == ORDER
+    assert _book(sample) == before
+    assert _book(sample, stack.OTHER_TOKEN_NAME) == {}
+
+
+def _book(sample: Client, token_name: str = stack.TOKEN_NAME) -> dict[str, object]:
+    headers = {"Authorization": f"Bearer {stack.environment(sample.state)[token_name]}"}
+    return sample.http.get("/api/order-book", headers=headers).json()["orders"]
+
+
+def _answers(sample: Client) -> bool:
+    try:
+        return sample.http.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from app.sample.chat.application import create
+from app.sample.chat.broken.lifetimes import server_kind
 from app.sample.chat.settings import Settings
 from app.sample.serving import serve
 from app.sample.supervisor import end_with_supervisor
@@ -14,7 +15,8 @@ def main(config_file: str) -> None:
     """Serve the chat API."""
     end_with_supervisor()
     settings = Settings.load(config_file)
-    serve(create(settings), settings.port, shared=settings.shared_port)
+    kind = server_kind(settings.defects)
+    serve(create(settings), settings.port, shared=settings.shared_port, kind=kind)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from app.sample.chat import problems, routes, runbooks
 from app.sample.chat.broken import contract as broken_contract
-from app.sample.chat.broken import doors, edges
+from app.sample.chat.broken import doors, edges, lifetimes
 from app.sample.chat.broken import health as broken_health
 from app.sample.chat.broken import inputs as broken_inputs
 from app.sample.chat.broken import routes as broken_routes
@@ -66,7 +66,7 @@ def _behind_the_door(app: FastAPI, parts: Parts) -> ASGIApp:
         address=Rate(settings.address_rate_per_s),
         body_limit_bytes=settings.body_limit_bytes,
     )
-    traced = Traced(doors.door(guarded, settings.defects), parts.telemetry)
+    traced = Traced(lifetimes.door(doors.door(guarded, settings.defects), settings), parts.telemetry)
     return edges.outside(broken_contract.outside(traced, settings.defects), settings.defects)
 
 

@@ -10,18 +10,20 @@ import httpx
 from app.sample.chat.answers import Answering, Answers
 from app.sample.chat.broken import access
 from app.sample.chat.broken import answers as broken_answers
+from app.sample.chat.broken import book as broken_book
 from app.sample.chat.broken import caching as broken_caching
 from app.sample.chat.broken import load as broken_load
 from app.sample.chat.broken import ordering as broken_ordering
 from app.sample.chat.broken import server as broken_server
 from app.sample.chat.broken import telemetry as broken_telemetry
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
+from app.sample.chat.ordering.book import OrderBook
 from app.sample.chat.ordering.idempotency import IdempotencyKeys
 from app.sample.chat.ordering.orders import Compensations, Journal, Orders
 from app.sample.chat.ordering.partners import PartnerStep
 from app.sample.chat.sessions import Sessions
 from app.sample.chat.settings import Settings
-from app.sample.chat.shops import Lists, Placed, Tokens
+from app.sample.chat.shops import Lists, Tokens
 from app.sample.chat.telemetry import Telemetry
 
 
@@ -38,7 +40,7 @@ class Parts:
     compensations: Compensations
     idempotency: IdempotencyKeys[str]
     tokens: Tokens
-    placed: Placed
+    book: OrderBook
     lists: Lists
     model_client: httpx.AsyncClient
     partner_clients: list[httpx.AsyncClient]
@@ -47,6 +49,7 @@ class Parts:
     async def close(self) -> None:
         """Close what is open."""
         await self.compensations.close()
+        self.book.close()
         await self.cache.close()
         for client in (self.model_client, *self.partner_clients):
             await client.aclose()
@@ -89,7 +92,7 @@ def build(settings: Settings) -> Parts:
         compensations=compensations,
         idempotency=broken_ordering.keys(defects),
         tokens=access.tokens(settings.shop_key, defects),
-        placed=Placed(),
+        book=broken_book.book(settings.journal.with_name("orders.jsonl"), defects),
         lists=access.lists(defects),
         model_client=model_client,
         partner_clients=partner_clients,

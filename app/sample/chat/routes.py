@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -27,6 +26,7 @@ from app.sample.chat.shapes import (
     ChatReply,
     ChatRequest,
     Health,
+    OrderBookReply,
     OrderList,
     OrderReply,
     OrderRequest,
@@ -141,7 +141,13 @@ def shop(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bea
 async def list_orders(request: Request, parts: Given, caller: Annotated[str, Depends(shop)]) -> OrderList:
     """The orders that a shop placed lately, the latest first."""
     parts.lists.count(caller, request)
-    return OrderList(orders=parts.placed.of(caller))
+    return OrderList(orders=parts.book.listed(caller))
+
+
+@shops.get("/api/order-book", responses=responses(401))
+async def order_book(parts: Given, caller: Annotated[str, Depends(shop)]) -> OrderBookReply:
+    """What a shop has ordered, for its accounts."""
+    return OrderBookReply.model_validate({"orders": parts.book.of(caller)})
 
 
 @api.post(
@@ -161,14 +167,14 @@ async def place_order(
     The same Idempotency-Key gives the same order, also while the first request is under way.
     """
     booking = Booking(
-        reference=f"ord-{uuid.uuid4().hex[:16]}",
+        reference=parts.book.new_reference(),
         customer=order.customer,
         items=[Line(sku=line.sku, quantity=line.quantity) for line in order.items],
     )
 
     async def place() -> str:
         await parts.orders.place(booking)
-        parts.placed.add(caller, booking.reference)
+        parts.book.add(caller, booking)
         return booking.reference
 
     try:

@@ -74,6 +74,19 @@ class OrderList(BaseModel):
     orders: list[str] = Field(examples=[["ord-3f2a9c0d1e2b4c5d"]])
 
 
+class Ordered(BaseModel):
+    """What was ordered."""
+
+    customer: str = Field(examples=["Ada Lovelace"])
+    items: list[OrderLine]
+
+
+class OrderBookReply(BaseModel):
+    """Orders by reference."""
+
+    orders: dict[str, Ordered]
+
+
 class Health(BaseModel):
     """Whether this process works, and how its components are."""
 

@@ -1,10 +1,9 @@
-"""Who a shop is, the orders that it placed lately, and how often it may list them."""
+"""Who a shop is, and how often it may list its orders."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict, deque
 
 from fastapi import Request
 
@@ -13,7 +12,6 @@ from app.sample.chat.guards import Rate
 from app.sample.chat.problems import ProblemError
 
 LISTS_PER_S = 10.0  # of one shop, after a burst of 20
-KEPT_ORDERS = 50
 
 
 class Tokens:
@@ -37,21 +35,6 @@ class Tokens:
         """Whether it has not run out."""
         expires_at = claims.get("exp")
         return isinstance(expires_at, int) and expires_at > time.time()
-
-
-class Placed:
-    """The references of the orders that each shop placed lately."""
-
-    def __init__(self) -> None:
-        self._by_shop: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=KEPT_ORDERS))
-
-    def add(self, shop: str, reference: str) -> None:
-        """Keep one more."""
-        self._by_shop[shop].appendleft(reference)
-
-    def of(self, shop: str) -> list[str]:
-        """Those of a shop, the latest first."""
-        return list(self._by_shop.get(shop, ()))
 
 
 class Lists:
