@@ -3,7 +3,8 @@
 A page is Prometheus text with three columns of values, for ``quiet`` (just started, not one error),
 ``busy`` and ``failing`` (as busy until ``ONSET_S``, then an incident); one column means all three alike.
 ``# TARGET job=... instance=...`` lines say who serves the page, with ``down=failing`` or ``down=always``,
-and ``2:`` before a series keeps it for the second of them. A value is
+and ``2:`` before a series keeps it for the second of them; ``interval=5s`` and ``honor_labels=true`` are
+for their job. ``# OPENMETRICS`` serves that format. A value is
 
 ``-``           no series (TYPE and HELP stand without any, as a labelled counter's do at first)
 ``12``, ``NaN``    itself
@@ -24,6 +25,8 @@ from pathlib import Path
 
 STATES = ("quiet", "busy", "failing")
 ONSET_S = 4.0
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PAGES = Path(__file__).parent / "pages"
 SERIES = re.compile(r"(?:(?P<only>\d): ?)?(?P<name>[a-zA-Z_:]\w*)(?P<labels>\{.*\})?(?P<values>(?:\s+\S+)+)$")
 GROWS = re.compile(r"(?P<base>|(?:[\d.e]|start|now).*?)(?P<rate>[+-]?[\d.]+(?:e\d+)?)/s(?=@|$)")
@@ -35,6 +38,8 @@ class Served:
 
     labels: dict[str, str]
     down: str = ""
+    interval: str = "1s"
+    honor_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Page:
     name: str
     targets: list[Served] = field(default_factory=list)
     lines: list[str | Series] = field(default_factory=list)
+    openmetrics: bool = False
 
 
 def pages() -> dict[str, Page]:
@@ -69,7 +75,10 @@ def _read(file: Path) -> Page:
         words = line.split()
         if line.startswith("# TARGET"):
             labels = dict(word.split("=", 1) for word in words[2:])
-            page.targets.append(Served(labels, labels.pop("down", "")))
+            honors = labels.pop("honor_labels", "") == "true"
+            page.targets.append(Served(labels, labels.pop("down", ""), labels.pop("interval", "1s"), honors))
+        elif line.startswith("# OPENMETRICS"):
+            page.openmetrics = True
         elif line.startswith("# TYPE"):
             buckets = ()
             page.lines += [f"# HELP {words[2]} {words[2].replace('_', ' ').capitalize()}.", line]
@@ -113,7 +122,7 @@ class Exporters:
                 lines.append(line)
             elif line.only in {0, number}:
                 lines += self._series(line, age, self.scrapes[key])
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, "# EOF"] if page.openmetrics else lines) + "\n"
 
     def _incident(self, age: float) -> bool:
         return self.state == "failing" and age >= ONSET_S
@@ -179,7 +188,7 @@ def serve(state: str, port: int) -> None:
             text = exporters.page(name, int(number))
             body = (text or "down\n").encode()
             self.send_response(503 if text is None else 200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Type", OPENMETRICS if exporters.pages[name].openmetrics else TEXT)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

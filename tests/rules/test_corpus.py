@@ -50,7 +50,7 @@ def _faults(truth: Truth) -> list[str]:
         "the part at fault is not in it": corpus.bare(truth.at) in corpus.bare(truth.expression),
         "dead in no named way": truth.way or not dead,
         "an error that returns": truth.verdict != "evaluation_error" or not truth.returns,
-        "a dead selector that comes and goes": truth.verdict != "dead_selector" or unchanging,
+        "a dead selector that comes and goes": truth.verdict != "dead_selector" or unchanging or unsettled,
         "an alert that lives and never changes": dead
         or unsettled
         or truth.kind == "record"

@@ -19,6 +19,12 @@ from tests.rules import corpus, exporters
 ROOT = Path(__file__).parents[2]
 # Long enough that an incident, which begins at ONSET_S, has been scraped several times over.
 SCRAPES = 13
+GLOBAL = {
+    "scrape_interval": "1s",
+    "scrape_timeout": "1s",
+    "evaluation_interval": "1s",
+    "external_labels": {"cluster": "eu-1"},
+}
 
 
 @dataclass
@@ -39,7 +45,7 @@ class World:
 
     def settle(self) -> None:
         """Wait until enough has been scraped, and the incident of the state has come."""
-        age = 'min(count_over_time(up{job!="mysqld-exporter"}[5m]))'
+        age = 'min(count_over_time(up{job!~"mysqld-exporter|meter"}[5m]))'
         self.prometheus.until(lambda: _value(self.prometheus.query(age)) >= SCRAPES, timeout_s=120)
 
 
@@ -55,7 +61,7 @@ def world(state: str, folder: Path) -> Iterator[World]:
     try:
         _wait_for(port)
         rules = {file.name: file.read_text(encoding="utf-8") for file in corpus.FILES}
-        config = {"scrape_configs": _scrape_configs(port, own)}
+        config = {"global": GLOBAL, "scrape_configs": _scrape_configs(port, own)}
         with prometheus_server(folder, rules=rules, config=config, port=own) as server:
             yield World(state, server)
     finally:
@@ -93,5 +99,12 @@ def _scrape_configs(port: int, own: int) -> list[dict[str, Any]]:
             if same:
                 same[0]["static_configs"].append(placed)
             else:
-                configs.append({"job_name": target.labels["job"], "static_configs": [placed]})
+                configs.append(
+                    {
+                        "job_name": target.labels["job"],
+                        "scrape_interval": target.interval,
+                        "honor_labels": target.honor_labels,
+                        "static_configs": [placed],
+                    }
+                )
     return configs
