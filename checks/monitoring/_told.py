@@ -121,15 +121,12 @@ def _latency(motions: Sequence[Motion], timings: Sequence[Timing], asked: Asked)
         "Time every request in a histogram in seconds, with buckets from below the usual to above the worst."
     )
     if not timings:
-        others = _of(motions, Subject.DURATION)
-        if any(each.kind == "histogram" for each in others):
-            return Told(False, "no histogram of durations observed anything.", fix)
-        seen = (
-            f"{others[0].name} is no histogram, and has no percentiles."
-            if others
-            else "there is no histogram."
-        )
-        return Told(False, seen, fix)
+        timed = [each for each in motions if each.kind == "histogram" and each.subject is Subject.REQUESTS]
+        if timed:
+            return Told(False, f"{timed[0].name} did not rise.", fix)
+        others = [each for each in motions if each.kind == "summary" or each.subject is Subject.DURATION]
+        none = "nothing times requests in a histogram."
+        return Told(False, f"{others[0].name} is of no histogram." if others else none, fix)
     most = max(timings, key=lambda each: each.observed)
     if most.observed < asked.good:
         return Told(False, f"{most.name} observed {most.observed:g} of {asked.good} answers.", fix)

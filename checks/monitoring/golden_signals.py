@@ -65,7 +65,7 @@ FRESH = 6
 TOGETHER = 3
 AGAIN = 4
 TIMEOUT_S = 20.0
-LATE_S = 3.0  # counters that are gathered in the background
+LATE_S = 2.0  # counters that are gathered in the background
 POLL_S = 0.3
 
 
