@@ -18,7 +18,6 @@ from pydantic import Field, RootModel
 from app.instruments.failures import in_words
 from app.instruments.metrics import UnreadablePageError, counters, metric_sum
 from app.instruments.openapi.yaml_text import read_yaml
-from app.instruments.prometheus import seconds_of
 from app.instruments.server_api import Labels, Moment, OrEmpty, Read, ServerApi, texts_in
 from app.instruments.time_intervals import cover_of
 from checks.contract import InstrumentFailure
@@ -30,6 +29,7 @@ from checks.contract.instruments.monitoring import (
     Routing,
     Silence,
 )
+from checks.contract.texts import seconds_in
 
 ENDING = "_configs"  # of the keys of a receiver: webhook_configs, email_configs
 MAX_ROUTES = 5_000
@@ -210,7 +210,7 @@ def _text(value: object) -> str:
 
 
 def _seconds(value: object, otherwise: float) -> float:
-    return seconds_of(value) if isinstance(value, str) else otherwise
+    return seconds_in(value) if isinstance(value, str) else otherwise
 
 
 def _receiver(table: Mapping[str, Any]) -> Receiver:

@@ -30,11 +30,10 @@ from checks.contract.instruments.monitoring import (
     ScrapeTarget,
     Series,
 )
+from checks.contract.texts import seconds_in
 
 OF_THE_EXPRESSION = frozenset({"bad_data", "execution"})  # not that the server was too busy
 MAX_ERROR_CHARS = 1_000
-UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
-DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|[smhdwy])")
 
 
 class _Error(Read):
@@ -203,7 +202,7 @@ class PrometheusReader:
                 each.health,
                 each.last_error,
                 each.last_scrape,
-                seconds_of(each.interval),
+                seconds_in(each.interval),
             )
             for each in found.data.active
         )
@@ -265,14 +264,6 @@ class PrometheusReader:
         if reply.status not in (400, 422) or found.kind not in OF_THE_EXPRESSION:
             raise self._api.refused(reply, "/api/v1/query")
         return found.error[:MAX_ERROR_CHARS] or found.kind
-
-
-def seconds_of(duration: str) -> float:
-    """A duration as Prometheus and Go write it (``1m30s``, ``1.5s``) in s; 0 for what is none."""
-    parts = DURATION.findall(duration)
-    if "".join(f"{number}{unit}" for number, unit in parts) != duration:
-        return 0.0
-    return sum(float(number) * UNITS_S[unit] for number, unit in parts)
 
 
 def _series_of(query: _Query) -> list[Series]:

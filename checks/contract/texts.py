@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+
+DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|[smhdwy])")
+UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
 
 
 def printable(text: str) -> str:
@@ -21,3 +25,11 @@ def document_in(text: str | bytes) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def seconds_in(duration: str) -> float:
+    """A duration as Prometheus and Go write it (``1m30s``, ``1.5s``) in s; 0 for what is none."""
+    parts = DURATION.findall(duration)
+    if "".join(f"{number}{unit}" for number, unit in parts) != duration:
+        return 0.0
+    return sum(float(number) * UNITS_S[unit] for number, unit in parts)

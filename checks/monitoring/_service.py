@@ -76,8 +76,7 @@ def own_targets(target: Target, scraped: Sequence[ScrapeTarget]) -> list[ScrapeT
     """
     declared = target.prometheus.labels if target.prometheus else {}
     among = [each for each in scraped if declared.items() <= each.labels.items()] if declared else scraped
-    place = _address(target.absolute(target.health.metrics or "/metrics"))
-    here = [each for each in among if _address(each.url) == place]
+    here = [each for each in among if at_its_address(target, each)]
     if here:
         marks = _marks(here[0].labels).items()
         return [each for each in among if marks <= each.labels.items()]
@@ -93,6 +92,11 @@ async def settled_targets(target: Target, prometheus: Prometheus) -> Sequence[Sc
         if (scraped and known) or monotonic() > until:
             return scraped
         await asyncio.sleep(PAUSE_S)
+
+
+def at_its_address(target: Target, scraped: ScrapeTarget) -> bool:
+    """Whether Prometheus scrapes this at the address of the service's metrics route."""
+    return _address(scraped.url) == _address(target.absolute(target.health.metrics or "/metrics"))
 
 
 async def read_service(target: Target, prometheus: Prometheus) -> Service:

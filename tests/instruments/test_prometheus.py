@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from app.instruments.prometheus import PrometheusReader, seconds_of
+from app.instruments.prometheus import PrometheusReader
 from checks.contract import InstrumentFailure
+from checks.contract.texts import seconds_in
 from tests.instruments.monitoring_servers import an_api, answering
 from tests.instruments.prometheus_servers import (
     alertmanager_server,
@@ -309,7 +310,7 @@ async def test_a_rule_never_evaluated_and_names_that_repeat_keep_their_place():
     ],
 )
 def test_durations_are_read_as_prometheus_writes_them(text, seconds):
-    assert seconds_of(text) == seconds
+    assert seconds_in(text) == seconds
 
 
 async def test_values_hold_what_json_holds_and_nothing_is_evaluated():
