@@ -132,7 +132,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Without latency or errors it fails; what else is missing warns."""
     if not evidence.metrics:
         return Finding.not_assessed(
-            f"Prometheus has no series {evidence.selector} now, so it cannot be told which alerts are for this "
+            f"Prometheus has no series {evidence.selector} now, so no alert can be told to be for this "
             "service.",
             follows_from="monitoring.targets_up",
         )
