@@ -109,13 +109,13 @@ def set_defects(names: Iterable[str], folder: Path | None = None) -> State:
             raise SampleError(NOT_UP)
         state = state.model_copy(update={"defects": wanted})
         arrange.arrange_cache(state)
-        state, changed = monitoring.rearrange(state)
+        state = monitoring.rearrange(state)
         chats = [part for part in state.parts if part.name in launch.CHAT_PARTS]
         processes.end(chats, grace_s=RESTART_GRACE_S)
         arrange.forget_answers(state)
         rest = tuple(part for part in state.parts if part not in chats)
         state = launch.start_chat(state.model_copy(update={"parts": rest}).save())
-        monitoring.begin_anew(state, changed)
+        monitoring.begin_anew(state)
         arrange.write_target(state)
         return state
 

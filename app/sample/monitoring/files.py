@@ -7,31 +7,33 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from app import paths
+from app.sample.monitoring.broken import DASHBOARD, ROUTES, RULES, SCRAPES, with_defects
 from app.sample.processes import address
 from app.sample.serving import HOST
 from app.sample.state import State, write_private
 
-DASHBOARD = "chat-dashboard.json"
-NAMES = ("prometheus.yml", "alertmanager.yml", "chat.rules.yml", DASHBOARD)
+NAMES = (SCRAPES, ROUTES, RULES, DASHBOARD)
 FASTER = {r"\b1[05]s\b": "1s", r"\b([0-9]+)m\b": r"\1s"}
 Documents = dict[str, Any]
 
 
 def rendered(state: State) -> dict[str, str]:
-    """The text of each file for this sample."""
+    """The text of each file that this sample has."""
     return {
         name: json.dumps(document, indent=2) if name == DASHBOARD else yaml.safe_dump(document)
         for name, document in documents(state).items()
+        if document is not None
     }
 
 
 def documents(state: State) -> Documents:
-    """Each file for this sample, read."""
+    """Each file for this sample, read; None where it has none."""
     found: Documents = {}
     for name in NAMES:
         text = (paths.monitoring_folder() / name).read_text(encoding="utf-8")
@@ -40,7 +42,7 @@ def documents(state: State) -> Documents:
         for example, here in _addresses(state).items():
             text = text.replace(example, here)
         found[name] = json.loads(text) if name == DASHBOARD else yaml.safe_load(text)
-    return found
+    return with_defects(found, frozenset(state.defects))
 
 
 def _addresses(state: State) -> dict[str, str]:
@@ -56,10 +58,15 @@ def write(state: State) -> frozenset[str]:
     """Write the files; the names of those that changed."""
     folder = state.folder / "monitoring"
     folder.mkdir(mode=0o700, exist_ok=True)
-    changed = set()
-    for name, text in rendered(state).items():
-        file = folder / name
-        if not file.exists() or file.read_text(encoding="utf-8") != text:
-            write_private(file, text)
-            changed.add(name)
+    texts = rendered(state)
+    changed = {name for name in NAMES if _kept(folder / name) != texts.get(name)}
+    for name in changed:
+        if name in texts:
+            write_private(folder / name, texts[name])
+        else:
+            (folder / name).unlink()
     return frozenset(changed)
+
+
+def _kept(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.exists() else None

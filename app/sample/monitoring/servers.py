@@ -31,8 +31,10 @@ PROGRAMS = {"prometheus": ("prometheus",), "alertmanager": ("prometheus-alertman
 GRAFANA_TOKEN_NAME = "GREENLIGHT_SAMPLE_GRAFANA_TOKEN"  # noqa: S105 - the name of a variable
 PARTS = (*PROGRAMS, "grafana")
 RESEND_S = 2  # an alert that is no longer sent is over after four times as long
-SETTLED_WITHIN_S = 15.0
+SETTLED_WITHIN_S = 20.0
+EVERY = "1s"  # one that is scraped less often is not waited for
 SCRAPES = 2  # as many as a rate needs
+SCRAPES_TO_FLAP = 12
 POLL_S = 0.05
 
 
@@ -85,14 +87,13 @@ def wait(state: State) -> None:
         processes.wait_listening(part, state.ports[part.name], state.folder / f"{part.name}.log")
 
 
-def rearrange(state: State) -> tuple[State, frozenset[str]]:
-    """Bring their configuration in line with the defects; also what had to be changed.
+def rearrange(state: State) -> State:
+    """Bring their configuration in line with the defects.
 
-    Where something had, Alertmanager starts anew: its alerts and counters were about what was before.
+    Where it changes, Alertmanager starts anew: its alerts and counters are about what was before.
     """
-    changed = frozenset() if state.unwatched else files.write(state)
-    if not changed - {files.DASHBOARD}:
-        return state, changed
+    if state.unwatched or not files.write(state) - {files.DASHBOARD}:
+        return state
     old = [part for part in state.parts if part.name == "alertmanager"]
     processes.end(old)
     order = [part.name for part in state.parts]
@@ -103,10 +104,10 @@ def rearrange(state: State) -> tuple[State, frozenset[str]]:
     wait(state)
     with _prometheus(state) as api:
         api.post("/-/reload").raise_for_status()
-    return state, changed
+    return state
 
 
-def begin_anew(state: State, changed: Collection[str] = ()) -> None:
+def begin_anew(state: State) -> None:
     """Forget what Prometheus knows of the service before now, and wait until it knows how it is now.
 
     So neither the restart of a service nor the errors that it had before are held against it.
@@ -114,43 +115,46 @@ def begin_anew(state: State, changed: Collection[str] = ()) -> None:
     if state.unwatched:
         return
     now = time.time()
+    wanted = _wanted(state)
+    scrapes = SCRAPES_TO_FLAP if "target_flaps" in state.defects else SCRAPES
     with _prometheus(state) as api:
         query = {"match[]": '{job="chat"}', "end": f"{now:.3f}"}
         api.post("/api/v1/admin/tsdb/delete_series", params=query).raise_for_status()
         deadline = time.monotonic() + SETTLED_WITHIN_S
-        for _ in range(SCRAPES):
-            while time.monotonic() < deadline and not _knows(api, state, now, changed):
+        for _ in range(scrapes):
+            while time.monotonic() < deadline and not _knows(api, now, wanted):
                 time.sleep(POLL_S)
             now = time.time()
 
 
-def _knows(api: httpx.Client, state: State, since: float, changed: Collection[str]) -> bool:
-    if "prometheus.yml" in changed and not _scrapes_what_it_should(api, state):
-        return False
-    if any(rule["health"] == "unknown" for rule in _rules(api)):
-        return False
-    return all(_seconds(target["lastScrape"]) > since for target in _targets(api))
-
-
-def _scrapes_what_it_should(api: httpx.Client, state: State) -> bool:
-    jobs = files.documents(state)["prometheus.yml"]["scrape_configs"]
-    wanted = {
-        f"{job.get('scheme', 'http')}://{place}{job.get('metrics_path', '/metrics')}"
-        for job in jobs
-        for group in job.get("static_configs", ())
+def _wanted(state: State) -> set[str]:
+    """The URLs that Prometheus should scrape, and of the Alertmanagers that it should send to."""
+    settings = files.documents(state)[files.SCRAPES]
+    scraped = {
+        f"http://{place}{job['metrics_path']}"
+        for job in settings["scrape_configs"]
+        for group in job["static_configs"]
         for place in group["targets"]
     }
-    return {target["scrapeUrl"] for target in _targets(api)} == wanted
+    notified = {
+        f"http://{place}/api/v2/alerts"
+        for one in settings["alerting"]["alertmanagers"]
+        for group in one["static_configs"]
+        for place in group["targets"]
+    }
+    return scraped | notified
 
 
-def _targets(api: httpx.Client) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _data(api, "/api/v1/targets", state="active")["activeTargets"]
-    return found
-
-
-def _rules(api: httpx.Client) -> Iterator[dict[str, Any]]:
-    for group in _data(api, "/api/v1/rules")["groups"]:
-        yield from group["rules"]
+def _knows(api: httpx.Client, since: float, wanted: Collection[str]) -> bool:
+    targets = _data(api, "/api/v1/targets", state="active")["activeTargets"]
+    sent_to = _data(api, "/api/v1/alertmanagers")["activeAlertmanagers"]
+    if {target["scrapeUrl"] for target in targets} | {one["url"] for one in sent_to} != wanted:
+        return False
+    groups = _data(api, "/api/v1/rules")["groups"]
+    if any(rule["health"] == "unknown" for group in groups for rule in group["rules"]):
+        return False
+    often = [target for target in targets if target["scrapeInterval"] == EVERY]
+    return all(_seconds(target["lastScrape"]) > since for target in often)
 
 
 def _data(api: httpx.Client, path: str, **query: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -18,6 +20,8 @@ from app.sample.chat.strict import StrictJsonRoute
 from app.sample.chat.telemetry import Telemetry
 
 KNOWN_SESSIONS = 3_000
+SLOW_ONE_IN = 3
+SLOW_S = 1.6  # longer than the sample's Prometheus waits
 LEAKED_KEY = "sk-live-4eC39HqLyjWDarjtT1zdp7dc"  # made up, and of no use anywhere
 
 
@@ -34,6 +38,8 @@ def router(defects: AbstractSet[str]) -> APIRouter:
             found.add_api_route("/api/chat", route, methods=["POST"], route_class_override=StrictJsonRoute)
     if "metrics_absent" in defects:
         found.add_api_route("/metrics", _no_metrics, methods=["GET"])
+    if "target_flaps" in defects:
+        found.add_api_route("/metrics", _metrics_slow_in_turns(), methods=["GET"])
     if "metrics_unparseable" in defects:
         found.add_api_route("/metrics", _garbled_metrics, methods=["GET"])
     return found
@@ -82,6 +88,17 @@ async def _obliging(request: Request, parts: Given) -> ChatReply:
 
 async def _no_metrics() -> Response:
     raise ProblemError(404)
+
+
+def _metrics_slow_in_turns() -> Callable[[Given], Coroutine[Any, Any, Response]]:
+    turns = itertools.count(1)
+
+    async def metrics(parts: Given) -> Response:
+        if next(turns) % SLOW_ONE_IN == 0:
+            await asyncio.sleep(SLOW_S)
+        return await routes.metrics(parts)
+
+    return metrics
 
 
 async def _garbled_metrics(parts: Given) -> Response:
