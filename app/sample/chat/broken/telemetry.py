@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
+
 from prometheus_client import Counter, Summary
 
 from app.sample.chat.broken import load
