@@ -84,9 +84,13 @@ async def play(
     *,
     headers: Mapping[str, str] | None = None,
     before: Before | None = None,
+    values: dict[str, str] | None = None,
 ) -> Played:
-    """Send the requests in order until one is not answered with success. ``before`` is called for each."""
-    values: dict[str, str] = new_values()
+    """Send the requests in order until one is not answered with success. ``before`` is called for each.
+
+    What is captured is put into ``values`` where they are given.
+    """
+    values = new_values() if values is None else values
     played = Played(values=values)
     for place, call in enumerate(transaction.calls):
         if before is not None:
