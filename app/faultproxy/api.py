@@ -1,6 +1,7 @@
-"""The HTTP API: the subset of Toxiproxy's documented API that levers need.
+"""The HTTP API: the subset of Toxiproxy's documented API that levers need, and the calls that came.
 
-Paths, JSON shapes, statuses and error bodies follow Toxiproxy's README, so that one client serves both.
+Paths, JSON shapes, statuses and error bodies follow Toxiproxy's README, so that one client serves both. As
+there, browsers are turned away: a page of the web could send them here.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import json
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.faultproxy.links import Proxy, split_address
 from app.faultproxy.toxics import BadToxicError, Toxic
@@ -26,6 +30,22 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.status = status
+
+
+class NoBrowsers:
+    """Turns away who says to be a browser."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403, or pass the request on."""
+        agent = Headers(scope=scope).get("user-agent", "") if scope["type"] == "http" else ""
+        if agent.startswith("Mozilla/"):
+            refusal = JSONResponse({"error": "User agent not allowed", "status": 403}, 403)
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class Api:
@@ -46,6 +66,7 @@ class Api:
                 Route(one, self.show),
                 Route(one, self.update, methods=["POST", "PATCH"]),
                 Route(one, self.delete, methods=["DELETE"]),
+                Route(one + "/calls", self.calls),
                 Route(toxics, self.list_toxics),
                 Route(toxics, self.add_toxic, methods=["POST"]),
                 Route(toxics + "/{toxic}", self.show_toxic),
@@ -53,6 +74,7 @@ class Api:
                 Route(toxics + "/{toxic}", self.remove_toxic, methods=["DELETE"]),
             ],
             exception_handlers={ApiError: _error, BadToxicError: _error},
+            middleware=[Middleware(NoBrowsers)],
         )
 
     async def version(self, _: Request) -> Response:
@@ -109,6 +131,13 @@ class Api:
         await proxy.disable()
         del self.proxies[proxy.name]
         return Response(status_code=204)
+
+    async def calls(self, request: Request) -> Response:
+        """GET /proxies/{proxy}/calls: how many HTTP requests came, and the last; ``?after=`` a number."""
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit()):
+            raise ApiError("bad request: after is not a number", 400)
+        return JSONResponse(self._proxy(request).calls.document(int(after[:18])))
 
     async def list_toxics(self, request: Request) -> Response:
         """GET /proxies/{proxy}/toxics."""

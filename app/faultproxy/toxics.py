@@ -1,13 +1,15 @@
 """Toxics: what one does to the bytes of a link, and the shape in which Toxiproxy's API names it.
 
 Attributes as in Toxiproxy's documentation: ``latency`` and ``jitter`` in ms, ``timeout`` in ms, ``rate`` in
-KB/s.
+KB/s. ``http_errors`` is ours: the next ``count`` HTTP requests (0 for all) get a 503, with a ``Retry-After``
+of ``retry_after`` s unless that is 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -17,6 +19,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, int]] = {
     "timeout": {"timeout": 0},
     "reset_peer": {"timeout": 0},
     "bandwidth": {"rate": 0},
+    "http_errors": {"count": 0, "retry_after": 0},
 }
 
 
@@ -33,6 +36,7 @@ class Toxic:
     stream: str
     toxicity: float
     attributes: Mapping[str, int]
+    _turns: Iterator[int] = field(default_factory=count, compare=False, repr=False)
 
     @classmethod
     def parse(cls, document: Any, base: Toxic | None = None) -> Toxic:
@@ -42,7 +46,8 @@ class Toxic:
         kind = base.type if base else str(document.get("type"))
         if kind not in ATTRIBUTES:
             raise BadToxicError("invalid toxic type")
-        stream = base.stream if base else document.get("stream") or "downstream"
+        usual = "upstream" if kind == "http_errors" else "downstream"
+        stream = base.stream if base else document.get("stream") or usual
         if stream not in STREAMS:
             raise BadToxicError("stream was invalid, can be either upstream or downstream")
         name = base.name if base else document.get("name") or f"{kind}_{stream}"
@@ -62,6 +67,11 @@ class Toxic:
             "toxicity": self.toxicity,
             "attributes": dict(self.attributes),
         }
+
+    def refuses(self) -> bool:
+        """Whether the request that comes now gets an error: each call is one request's turn."""
+        most = self.attributes["count"]
+        return not most or next(self._turns) < most
 
     def delay_s(self, size: int, random: Random) -> float:
         """How long this toxic holds a chunk of ``size`` bytes, in s."""

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.sample.client import Client
-
 
 @pytest.fixture
 def echo() -> Iterator[int]:
@@ -59,9 +57,9 @@ class Wire:
 
 
 @pytest.fixture
-def wire(sample: Client, echo: int) -> Iterator[Wire]:
-    yield Wire(sample.faults, echo)
-    sample.faults.delete("/proxies/wire").raise_for_status()
+def wire(api: httpx.Client, echo: int) -> Iterator[Wire]:
+    yield Wire(api, echo)
+    api.delete("/proxies/wire").raise_for_status()
 
 
 def _said(connection: socket.socket, text: bytes = b"hello") -> bytes:
@@ -92,6 +90,7 @@ def test_a_proxy_is_shown_as_toxiproxy_shows_it(wire: Wire, echo: int):
         "upstream": f"127.0.0.1:{echo}",
         "enabled": True,
         "toxics": [],
+        "calls": 0,
     }
     assert wire.created.json() == shown
     assert wire.api.get("/proxies/wire").json() == shown
@@ -230,6 +229,11 @@ def test_a_bad_request_is_answered_as_toxiproxy_does(
     assert reply.status_code == status
     assert reply.json()["status"] == status
     assert reply.json()["error"].startswith(error)
+
+
+def test_a_browser_is_turned_away_as_a_page_of_the_web_may_have_sent_it(wire: Wire):
+    reply = wire.api.post("/reset", headers={"User-Agent": "Mozilla/5.0 (X11)"})
+    assert reply.status_code == 403
 
 
 def test_the_same_toxic_twice_is_a_conflict(wire: Wire):
