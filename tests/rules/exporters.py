@@ -12,6 +12,8 @@ for their job. ``# OPENMETRICS`` serves that format. A value is
 ``1~0``         now one, now the other
 ``now-60``, ``start-60``  a time
 ``5/s@0.3``     a histogram (under ``# BUCKETS``): so many a second, spread evenly between 0 and 0.3
+
+The state ``storm`` is for proofs: whatever differs between the states takes extreme values at random.
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 
 STATES = ("quiet", "busy", "failing")
 ONSET_S = 4.0
@@ -51,6 +56,12 @@ class Series:
     labels: str
     values: tuple[str, str, str]
     buckets: tuple[str, ...]
+    kind: str
+
+    @property
+    def varies(self) -> bool:
+        """Whether it differs between the states."""
+        return len(set(self.values)) > 1
 
 
 @dataclass
@@ -71,6 +82,7 @@ def pages() -> dict[str, Page]:
 def _read(file: Path) -> Page:
     page = Page(file.stem)
     buckets: tuple[str, ...] = ()
+    kind = ""
     for line in file.read_text(encoding="utf-8").splitlines():
         words = line.split()
         if line.startswith("# TARGET"):
@@ -80,7 +92,7 @@ def _read(file: Path) -> Page:
         elif line.startswith("# OPENMETRICS"):
             page.openmetrics = True
         elif line.startswith("# TYPE"):
-            buckets = ()
+            buckets, kind = (), words[3]
             page.lines += [f"# HELP {words[2]} {words[2].replace('_', ' ').capitalize()}.", line]
         elif line.startswith("# BUCKETS"):
             buckets = (*words[2:], "+Inf")
@@ -92,7 +104,7 @@ def _read(file: Path) -> Page:
             quiet, busy, failing = values * 3 if len(values) == 1 else values
             only = int(found["only"] or 0)
             page.lines.append(
-                Series(only, found["name"], found["labels"] or "", (quiet, busy, failing), buckets)
+                Series(only, found["name"], found["labels"] or "", (quiet, busy, failing), buckets, kind)
             )
     return page
 
@@ -112,7 +124,7 @@ class Exporters:
         page = self.pages[name]
         target = page.targets[number - 1]
         age = time.time() - self.started
-        if target.down == "always" or (target.down == "failing" and self._incident(age)):
+        if target.down == "always" or (target.down == "failing" and self._is_down(age)):
             return None
         key = f"{name}/{number}"
         self.scrapes[key] = self.scrapes.get(key, 0) + 1
@@ -124,7 +136,7 @@ class Exporters:
                 lines += self._series(line, age, self.scrapes[key])
         return "\n".join([*lines, "# EOF"] if page.openmetrics else lines) + "\n"
 
-    def _incident(self, age: float) -> bool:
+    def _is_down(self, age: float) -> bool:
         return self.state == "failing" and age >= ONSET_S
 
     def _phases(self, line: Series, age: float) -> list[tuple[str, float]]:
@@ -153,16 +165,7 @@ class Exporters:
             shares = [min(1.0, float(le) / float(longest)) for le in line.buckets]
             counts = [had + int(count * share) for had, share in zip(counts, shares, strict=True)]
             total += count * float(longest) / 2
-        inner = line.labels[1:-1] + "," if line.labels else ""
-        lines = [
-            f'{line.name}_bucket{{{inner}le="{le}"}} {count}'
-            for le, count in zip(line.buckets, counts, strict=True)
-        ]
-        return [
-            *lines,
-            f"{line.name}_sum{line.labels} {total!r}",
-            f"{line.name}_count{line.labels} {counts[-1]}",
-        ]
+        return _histogram(line, counts, total)
 
     def _value(self, text: str, seconds: float, scrapes: int) -> float:
         if "~" in text:
@@ -176,9 +179,54 @@ class Exporters:
         return float(text)
 
 
+class Storm(Exporters):
+    """What differs between the states takes extreme values at random; counters grow, jump and start anew."""
+
+    def __init__(self) -> None:
+        super().__init__("failing")
+        self.random = Random(6)
+        self.counted: dict[tuple[Series, str], float] = defaultdict(float)
+
+    def _is_down(self, age: float) -> bool:
+        return self.random.random() < 0.3
+
+    def _series(self, line: Series, age: float, scrapes: int) -> list[str]:
+        if not line.varies:
+            return super()._series(line, age, scrapes)
+        if line.buckets:
+            steps = [self._counted(line, le) for le in line.buckets]
+            return _histogram(line, [int(sum(steps[: at + 1])) for at in range(len(steps))], sum(steps))
+        if line.kind in {"counter", "summary"} or "/s" in line.values[1]:
+            return [f"{line.name}{line.labels} {self._counted(line, '')!r}"]
+        usual = [self._value(text, age, scrapes) for text in line.values if text != "-"]
+        bounded = line.name == "up" or line.name.endswith("_info")  # by what they mean
+        value = self.random.choice(usual if bounded else [*usual, 0.0, 0.5, 1.0, 2.0, 10 * max(usual)])
+        return [f"{line.name}{line.labels} {value!r}"]
+
+    def _counted(self, line: Series, bucket: str) -> float:
+        key = (line, bucket)
+        if not bucket and self.random.random() < 0.05:
+            self.counted[key] = 0.0
+        self.counted[key] += self.random.choice([0, 0, 1, 1_000, 100_000])
+        return self.counted[key]
+
+
+def _histogram(line: Series, counts: list[int], total: float) -> list[str]:
+    inner = line.labels[1:-1] + "," if line.labels else ""
+    lines = [
+        f'{line.name}_bucket{{{inner}le="{le}"}} {count}'
+        for le, count in zip(line.buckets, counts, strict=True)
+    ]
+    return [
+        *lines,
+        f"{line.name}_sum{line.labels} {total!r}",
+        f"{line.name}_count{line.labels} {counts[-1]}",
+    ]
+
+
 def serve(state: str, port: int) -> None:
     """Serve ``/PAGE/NUMBER`` for ever."""
-    exporters = Exporters(state)
+    exporters = Storm() if state == "storm" else Exporters(state)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -191,7 +239,8 @@ def serve(state: str, port: int) -> None:
             self.send_header("Content-Type", OPENMETRICS if exporters.pages[name].openmetrics else TEXT)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # a scrape ends at its time-out, and with its server
+                self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""
