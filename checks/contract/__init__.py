@@ -14,6 +14,7 @@ from typing import Any
 from checks.contract.findings import Finding, Limit, Outcome, curve_share
 from checks.contract.instruments import Instruments, Profile
 from checks.contract.instruments.failures import Failure, FailureKind, InstrumentFailure
+from checks.contract.instruments.faults import ProxyCall
 from checks.contract.instruments.http import BodyPlan, BodyReply, Forgery, Reply, TlsFacts
 from checks.contract.instruments.openapi import BodyField, Deviation, Example, Examples, Operation, Wish
 from checks.contract.instruments.questions import Answer, Burst
@@ -92,6 +93,7 @@ __all__ = [
     "Outcome",
     "ProcessFact",
     "Profile",
+    "ProxyCall",
     "Protected",
     "RateLimit",
     "RedisCounters",

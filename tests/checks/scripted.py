@@ -42,6 +42,7 @@ from checks.contract import (
     Operation,
     ProcessFact,
     Profile,
+    ProxyCall,
     RedisCounters,
     Reply,
     Request,
@@ -277,14 +278,20 @@ class ScriptedUpstream:
 class ScriptedFaults:
     """Levers that note what they do in ``events``; ``cut`` is (lever, way) of what was broken last.
 
-    ``away`` are all that are broken just now, with their ways.
+    ``away`` are all that are broken just now, with their ways. ``proxied`` are the calls that came to the
+    one proxy there is; without it, this kind of lever counts none.
     """
 
     def __init__(
-        self, ways: Mapping[str, tuple[str, ...]], *, refusal: InstrumentFailure | None = None
+        self,
+        ways: Mapping[str, tuple[str, ...]],
+        *,
+        refusal: InstrumentFailure | None = None,
+        proxied: list[ProxyCall] | None = None,
     ) -> None:
         self.declared = dict(ways)
         self.refusal = refusal
+        self.proxied = proxied
         self.away: dict[str, str] = {}
         self.events: list[str] = []
 
@@ -294,6 +301,17 @@ class ScriptedFaults:
 
     def ways(self, lever: str) -> tuple[str, ...]:
         return self.declared.get(lever, ())
+
+    async def calls(self, lever: str) -> int:
+        return len(self._counted(lever))
+
+    async def latest_calls(self, lever: str, *, after: int) -> tuple[ProxyCall, ...]:
+        return tuple(call for call in self._counted(lever) if call.number > after)
+
+    def _counted(self, lever: str) -> list[ProxyCall]:
+        if self.proxied is None:
+            raise InstrumentFailure(f"Lever {lever} counts no calls.", missing=f"levers.{lever}.kind")
+        return self.proxied
 
     def broken(self, lever: str, way: str) -> AbstractAsyncContextManager[None]:
         return self._broken(lever, way)

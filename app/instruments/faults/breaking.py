@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from app.instruments.faults.faultproxy import FaultproxyLever
 from app.instruments.faults.ledger import Ledger
 from app.instruments.faults.lever import Aim, Lever, LeverFailureError, NotWholeError
 from app.instruments.faults.levers import aim_of, lever_from, restored
 from app.instruments.references import References
-from checks.contract import InstrumentFailure, Target
+from checks.contract import InstrumentFailure, ProxyCall, Target
 from checks.contract.target.dependencies import Lever as Declared
 
 LeverHook = Callable[[str, str, str, str], None]
@@ -43,6 +44,40 @@ class Breaker:
         """The ways in which ``lever`` can break its dependency; empty where it is not declared."""
         declared = self._target.levers.get(lever)
         return self._lever(declared).ways if declared else ()
+
+    async def calls(self, lever: str) -> int:
+        """Calls that came to the lever's proxy since it started, answered or not.
+
+        Raises InstrumentFailure where this kind of lever does not count, or its proxy does not tell.
+        """
+        try:
+            return await self._counting(lever).calls()
+        except LeverFailureError as error:
+            raise self._useless(lever, error) from error
+
+    async def latest_calls(self, lever: str, *, after: int) -> tuple[ProxyCall, ...]:
+        """Those of the last calls whose number is above ``after``, in the order they came.
+
+        Raises InstrumentFailure where this kind of lever does not count, or its proxy does not tell.
+        """
+        try:
+            return await self._counting(lever).latest_calls(after)
+        except LeverFailureError as error:
+            raise self._useless(lever, error) from error
+
+    def _counting(self, lever: str) -> FaultproxyLever:
+        if refusal := self._refusal(lever):
+            raise refusal
+        declared = self._target.levers[lever]
+        counting = self._lever(declared)
+        if not isinstance(counting, FaultproxyLever):
+            raise InstrumentFailure(
+                f"Lever {lever} is of kind {declared.kind}, which counts no calls. Start `python -m app "
+                f"faults proxy` before what it breaks, and declare `[levers.{lever}]` with "
+                '`kind = "faultproxy"`.',
+                missing=f"levers.{lever}.kind",
+            )
+        return counting
 
     @asynccontextmanager
     async def broken(self, lever: str, way: str) -> AsyncIterator[None]:

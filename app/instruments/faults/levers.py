@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from app.instruments.faults.command import CommandLever
+from app.instruments.faults.faultproxy import FaultproxyLever
 from app.instruments.faults.lever import Aim, Lever, LeverFailureError
 from app.instruments.faults.process import ProcessLever
 from app.instruments.faults.toxiproxy import ToxiproxyLever
@@ -13,6 +14,11 @@ from app.instruments.references import References
 from checks.contract import InstrumentFailure, Target
 from checks.contract.target.dependencies import Lever as Declared
 
+KINDS: Mapping[str, Callable[[Declared, References], Lever]] = {
+    "toxiproxy": ToxiproxyLever,
+    "faultproxy": FaultproxyLever,
+    "command": CommandLever,
+}
 TRIES = 4
 PAUSE_S = 0.5
 
@@ -31,8 +37,7 @@ def lever_from(
         if aim is None:
             raise InstrumentFailure("A lever of kind process needs to know the service's port.")
         return ProcessLever(declared, references, aim, keep)
-    kind = ToxiproxyLever if declared.kind == "toxiproxy" else CommandLever
-    return kind(declared, references)
+    return KINDS[declared.kind](declared, references)
 
 
 def aim_of(declared: Declared, target: Target) -> Aim | None:

@@ -28,9 +28,9 @@ class Proxied:
     api: str
     port: int
 
-    def target(self, **rest: Any) -> Target:
-        ways = ["refuse", "hang", "slow", "reset", "errors"]
-        lever = {"kind": "toxiproxy", "api": self.api, "proxy": NAME, "ways": ways}
+    def target(self, kind: str = "toxiproxy", **rest: Any) -> Target:
+        ways = ["refuse", "hang", "slow", "reset", "errors", "few_errors"]
+        lever = {"kind": kind, "api": self.api, "proxy": NAME, "ways": ways}
         document = {"url": "http://127.0.0.1:1", "allow_faults": True, "levers": {"cache": lever}, **rest}
         return Target.model_validate(document)
 
