@@ -112,8 +112,7 @@ def _conditions(node: Node, recordings: Recordings, via: tuple[str, ...]) -> Ite
     """What decides whether the alert fires: its comparisons, what must be absent, what must be there."""
     match node:
         case Binary(operator="unless"):
-            yield from _conditions(node.left, recordings, via)
-            yield from _vanished(node, recordings, via)
+            yield from _unless(node, recordings, via)
         case Binary(operator=operator) if operator in COMPARISONS and not node.returns_bool:
             yield from _compared(node, recordings, via)
         case Binary(operator=operator) if operator not in COMPARISONS:
@@ -136,8 +135,19 @@ def _conditions(node: Node, recordings: Recordings, via: tuple[str, ...]) -> Ite
             return
 
 
-def _vanished(node: Binary, recordings: Recordings, via: tuple[str, ...]) -> Iterator[Reading]:
-    """``x offset 1h unless x``: it fires where a series that was there is gone."""
+def _unless(node: Binary, recordings: Recordings, via: tuple[str, ...]) -> Iterator[Reading]:
+    """What is left of the left side; where that is all series, it fires when the right side does not hold.
+
+    ``x offset 1h unless x``: it fires where a series that was there is gone.
+    """
+    left = list(_conditions(node.left, recordings, via))
+    yield from left
+    if any(each.fires != "there" for each in left):
+        return
+    turned: dict[Fires, Fires] = {"high": "low", "low": "high"}
+    for each in _conditions(node.right, recordings, via):
+        if each.fires in turned:
+            yield dataclasses.replace(each, fires=turned[each.fires])
     now = {selector.name for selector, _ in _parts(node.right, _Place(), recordings) if not selector.offset_s}
     for selector, at in _parts(node.left, _Place(via=via), recordings):
         if selector.offset_s > 0 and selector.name in now:
@@ -250,7 +260,7 @@ def _called(node: Call, place: _Place, recordings: Recordings) -> Iterator[tuple
 def _combined(node: Binary, place: _Place, recordings: Recordings) -> Iterator[tuple[Selector, _Place]]:
     operator = node.operator
     if operator in COMPARISONS:
-        if node.returns_bool:
+        if node.returns_bool or operator == "==":  # whose value is known, so that only being there counts
             yield from _chosen(node, place, recordings)
         else:
             yield from _parts(node.left, place, recordings)

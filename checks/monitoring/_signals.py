@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,10 +22,12 @@ from checks.monitoring._subjects import Admits, Subject, base, narrowed, subject
 
 MOST_LOOKED_UP = 60
 MOST_SERIES = 2_000
+MOST_NAMED = 30
 LONGEST_SHOWN = 300
 SHARE = re.compile(
     r"(^|[_:.])(ratio\w*|share|percent|percentage|pct|availability|sli|fraction|rate)($|[_:.])", re.IGNORECASE
 )
+MEANT_FAILING = re.compile(r"(?<![\d.])5(\d\d|xx|XX|\.\.)(?!\d)")  # also where it lets nothing through
 STORES = ("redis_", "valkey_", "memcached_")  # exporters of caches
 
 
@@ -101,7 +103,7 @@ def rulebook(rules: Sequence[Rule], promql: PromQL) -> Rulebook:
 def covered(node: Node, recordings: Recordings, context: Context) -> tuple[Covered, ...]:
     """The signals that the alert with this expression tells of, for this service."""
     found: dict[tuple[Signal, Whose], Covered] = {}
-    for reading in readings(node, recordings):
+    for reading in _named(readings(node, recordings), context):
         whose = whose_is(reading.selector, context)
         if whose == "other":
             continue
@@ -111,6 +113,19 @@ def covered(node: Node, recordings: Recordings, context: Context) -> tuple[Cover
             each = Covered(signal, shown, reading.selector.name, whose, reading.via)
             found.setdefault((signal, whose), each)
     return tuple(found.values())
+
+
+def _named(found: Sequence[Reading], context: Context) -> Iterator[Reading]:
+    """The readings; one of series by a pattern of their names stands for each of the service's that fit."""
+    for reading in found:
+        selector = reading.selector
+        if selector.name:
+            yield reading
+            continue
+        fits = _filter(selector, "__name__")
+        names = [name for name in sorted(context.service.metrics) if fits(name)]
+        for name in names[:MOST_NAMED]:
+            yield dataclasses.replace(reading, selector=dataclasses.replace(selector, name=name))
 
 
 def signals_of(node: Node, recordings: Recordings, context: Context) -> frozenset[Signal]:
@@ -125,7 +140,9 @@ def subject_read(selector: Selector, kinds: Mapping[str, str]) -> Subject:
     if name.endswith("_bucket") and any(m.label == "le" and admits(m, "+Inf") for m in selector.matchers):
         name = f"{base(name)}_count"  # the last bucket counts all
     kind = kinds.get(selector.name) or kinds.get(base(selector.name), "")
-    return narrowed(subject_of(name, kind), {label: _filter(selector, label) for label in labels})
+    found = narrowed(subject_of(name, kind), {label: _filter(selector, label) for label in labels})
+    meant = any(m.operator in ("=", "=~") and MEANT_FAILING.search(m.value) for m in selector.matchers)
+    return Subject.FAILURES if found is Subject.REQUESTS and meant else found
 
 
 def _filter(selector: Selector, label: str) -> Admits:
@@ -139,7 +156,8 @@ def _signal(reading: Reading, context: Context) -> Signal | None:
     if reading.fires == "gone":
         marks = {label for each in context.service.targets for label in each}
         whole = all(each.label in marks for each in reading.selector.matchers)
-        of_all = whole or subject_read(reading.selector, context.kinds) is Subject.UP
+        there = whole and reading.selector.name in context.service.metrics
+        of_all = there or subject_read(reading.selector, context.kinds) is Subject.UP
         return Signal.DOWN if of_all else None
     subject = subject_read(reading.selector, context.kinds)
     is_low, name = reading.fires == "low", reading.selector.name

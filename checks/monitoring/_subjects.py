@@ -47,8 +47,8 @@ COMPONENTS = OUTGOING | _of("""
     hikaricp acquire queue queued kafka rabbitmq amqp sqs consumer producer publish task tasks batch
     cron backup scrape rule rules evaluation prometheus alertmanager notification notifications etcd wal
     compaction tsdb fsync s3 storage startup start boot uptime shutdown cert certificate ttl expiry
-    container kube kubelet systemd cpu cfs throttled memory heap compensation compensations email smtp
-    ldap log logs logback log4j
+    promhttp container kube kubelet systemd cpu cfs throttled memory heap compensation compensations email
+    smtp ldap log logs logback log4j
 """)
 SERVED = _of("""
     request requests req reqs rq rqs response responses handled handling handler handlers call calls
@@ -201,7 +201,7 @@ def _timed(has: frozenset[str], kind: str) -> Subject:
 
 
 def _counted(has: frozenset[str]) -> Subject:
-    if _of_a_component(has) or has & {"bytes", "size"}:
+    if _of_a_component(has) or has & {"bytes", "size", "time", "timestamp"}:
         return Subject.OTHER
     if has & FAILING:
         return Subject.FAILURES

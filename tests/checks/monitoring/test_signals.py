@@ -154,6 +154,14 @@ errors          | (sum by (job) (rate(http_requests_total{status=~"5.."}[5m])) >
 errors          | max_over_time((sum(rate(http_requests_total{status=~"5.."}[1m])))[10m:1m]) > 3
 errors          | http_requests_total{code=~"^5..$"} > 3
 down            | up{job=~"chat.*"} == 0
+down            | count by (job) (up) unless count by (job) (up == 1)
+down            | sum(up{job="chat"} == 0) > 0
+errors          | sum(rate(http_requests_total{job="chat", status="500|503"}[5m])) > 1
+errors          | sum(rate({__name__=~"chat_.*errors_total"}[5m])) > 0.5
+-               | sum(rate({__name__=~"orders_.*errors_total"}[5m])) > 0.5
+-               | http_requests_total > 5 unless on () up == 1
+-               | absent(kafka_brokers)
+-               | increase(promhttp_metric_handler_requests_total{code="500"}[5m]) > 0
 -               | up{job="chat-redis-exporter"} == 0
 -               | up == bool 0
 -               | http_requests_total > bool 1

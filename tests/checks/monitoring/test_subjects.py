@@ -49,7 +49,7 @@ django_http_requests_latency_seconds_by_view_method_bucket    -             dura
 grpc_server_handled_total                               counter       requests
 grpc_server_handling_seconds_bucket                     -             duration
 grpc_client_handled_total                               counter       other
-promhttp_metric_handler_requests_total                  counter       requests
+promhttp_metric_handler_requests_total                  counter       other
 node_disk_read_time_seconds_total                       counter       other
 node_disk_io_time_seconds_total                         counter       other
 process_start_time_seconds                              gauge         other
