@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from app.sample.defects.defect import Defect
 
+UNDONE = ("error_recovery.compensation", "error_recovery.compensation_failure")
+
 ERROR_RECOVERY = (
     Defect(
         "no_upstream_timeout",
@@ -23,14 +25,14 @@ ERROR_RECOVERY = (
         "no_compensation",
         "Compensations do not run",
         "When a step of an order fails, what the steps before it did stays.",
-        ("error_recovery.compensation",),
+        UNDONE,
         "error_recovery",
     ),
     Defect(
         "partial_compensation",
         "Compensation releases the first article only",
         "When an order of several articles is undone, only the first one is back in stock.",
-        ("error_recovery.compensation",),
+        UNDONE,
         "error_recovery",
     ),
     Defect(
@@ -38,6 +40,34 @@ ERROR_RECOVERY = (
         "A step whose reply was lost is not undone",
         "When a partner does its step and its reply is lost, the step is taken for one that was not done.",
         ("error_recovery.compensation",),
+        "error_recovery",
+    ),
+    Defect(
+        "silent_compensation_failure",
+        "An undo that fails is dropped",
+        "What cannot be undone at once, because the partner is away, is never undone, and nobody is told.",
+        ("error_recovery.compensation_failure",),
+        "error_recovery",
+    ),
+    Defect(
+        "compensation_gives_up",
+        "An undo is given up after half a second",
+        "What cannot be undone in three attempts is never undone, and nobody is told.",
+        ("error_recovery.compensation_failure",),
+        "error_recovery",
+    ),
+    Defect(
+        "compensation_left_to_people",
+        "An undo that fails is left to people",
+        "What cannot be undone at once is not tried again; it shows as pending.",
+        ("error_recovery.compensation_failure",),
+        "error_recovery",
+    ),
+    Defect(
+        "compensation_forgotten_at_restart",
+        "A restart forgets what has to be undone",
+        "What a process had not undone when it was killed stays as it is.",
+        ("error_recovery.compensation_failure",),
         "error_recovery",
     ),
     Defect(
