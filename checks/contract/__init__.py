@@ -21,6 +21,7 @@ from checks.contract.instruments.questions import Answer, Burst
 from checks.contract.instruments.redis import KeySample, RedisCounters, RedisState, SlowCommand, SlowLog
 from checks.contract.instruments.service import MemoryReading, ProcessFact, Sample, Scrape
 from checks.contract.instruments.streams import Event, Frames, OpenStream, StreamReply
+from checks.contract.leaks import leaks_in
 from checks.contract.load import (
     Arrivals,
     Goal,
@@ -93,8 +94,8 @@ __all__ = [
     "Outcome",
     "ProcessFact",
     "Profile",
-    "ProxyCall",
     "Protected",
+    "ProxyCall",
     "RateLimit",
     "RedisCounters",
     "RedisState",
@@ -126,6 +127,7 @@ __all__ = [
     "curve_share",
     "document_in",
     "escaped",
+    "leaks_in",
     "objective",
     "percentile",
     "plural",

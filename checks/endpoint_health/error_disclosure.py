@@ -41,11 +41,11 @@ from checks.contract import (
     Target,
     curl_line,
     escaped,
+    leaks_in,
     plural,
     show,
 )
 from checks.endpoint_health._errors import Wrong, wrong_bodies, wrong_credentials, wrong_paths
-from checks.endpoint_health._leaks import leaks_in
 from checks.endpoint_health._pacing import patiently
 from checks.endpoint_health._question import declared_at, known_operations, new_question
 

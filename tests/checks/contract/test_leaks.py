@@ -8,7 +8,7 @@ import time
 import pytest
 
 from checks.contract import Reply
-from checks.endpoint_health._leaks import MAX_CHARS, leaks_in
+from checks.contract.leaks import MAX_CHARS, leaks_in
 
 TRACE, DEBUG, SQL = "a stack trace", "a debug page", "SQL"
 PATH, NAME = "a path of the server", "the name of an exception in the code"

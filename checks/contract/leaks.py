@@ -1,4 +1,4 @@
-"""What an error reply must not show: how the service is made. Pure; private to this family.
+"""What an error reply must not show: how the service is made. Pure.
 
 The forms are those of common languages, frameworks and databases. What was sent is taken out first, since an
 echo of it tells nobody anything. Every repetition in a form is bounded: the text is a stranger's.
@@ -10,7 +10,8 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from checks.contract import Reply, secret_form
+from checks.contract.instruments.http import Reply
+from checks.contract.secrets import secret_form
 
 MAX_CHARS = 16_000  # of a reply, in all
 MAX_STRINGS = 200
