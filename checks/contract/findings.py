@@ -9,6 +9,7 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Literal, TypedDict, Unpack
 
+from checks.contract.texts import printable
 from checks.contract.wording import NBSP, UNITS, show
 
 
@@ -127,11 +128,16 @@ class Finding:
     missing: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse nonsense, so that a broken judge becomes an ERROR and never a point. Raises ValueError."""
+        """Refuse nonsense, so that a broken judge becomes an ERROR and never a point. Raises ValueError.
+
+        Names of routes, fields and rules come from the service: what would move a cursor is taken out.
+        """
         if not isinstance(self.outcome, Outcome):
             raise ValueError(f"outcome is {self.outcome!r}, not an Outcome")  # noqa: TRY004 - one kind of nonsense
         if not isinstance(self.reason, str) or not self.reason.strip():
             raise ValueError("a finding needs a reason")
+        harmless = NBSP.join(printable(part) for part in self.reason.split(NBSP))
+        object.__setattr__(self, "reason", harmless)  # frozen for everybody else
         numbers = {"share": self.share, "value": self.value}
         numbers |= {"interval": self.interval[0], "interval end": self.interval[1]} if self.interval else {}
         for name, number in numbers.items():
