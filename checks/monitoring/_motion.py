@@ -159,12 +159,12 @@ def total(metrics: Iterable[Motion], *subjects: Subject) -> float:
     return max((sum(each.rose.get(of, 0.0) for of in subjects) for each in metrics), default=0.0)
 
 
-def of_samples(scrape: Scrape, subject: Subject) -> dict[str, float]:
-    """The sum of each gauge that tells ``subject``, by name."""
+def of_samples(scrape: Scrape, *subjects: Subject) -> dict[str, float]:
+    """The sum of each metric that tells one of ``subjects``, by name."""
     kinds = _kinds(scrape)
     found: dict[str, float] = defaultdict(float)
     for each in _numbers(scrape.samples):
-        if subject_of(each.name, _kind(each.name, kinds)) is subject:
+        if subject_of(each.name, _kind(each.name, kinds)) in subjects:
             found[each.name[:120]] += each.value
     return dict(sorted(found.items())[:MOST_METRICS])
 

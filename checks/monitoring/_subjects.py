@@ -78,12 +78,13 @@ NO_LOOKUPS = _of("""
     deletes expired invalidations up seconds duration latency memory
 """)
 FULL = _of("""
+    goroutines lag threads
     queue queued queues backlog pending waiting utilization utilisation saturation busy pool workers
     worker threads threadpool concurrency concurrent places slots
 """)
 RESOURCES = re.compile(
     r"(process|system|container|nodejs|dotnet|jvm|go|python|ruby|runtime)_.*"
-    r"(cpu|memory|fds|files|goroutines|threads|heap|eventloop|resident|mem)"
+    r"(cpu|memory|fds|files|heap|resident|mem)"
 )
 # How many instances there are, or whether one is reached: `chat_cache_up` tells of another thing.
 REACHED = re.compile(
@@ -164,9 +165,9 @@ def subject_of(name: str, kind: str = "") -> Subject:
 
 
 def _of_itself(name: str, has: frozenset[str], kind: str) -> Subject:
-    if RESOURCES.match(name.lower()):
-        return Subject.RESOURCES
-    return Subject.FULLNESS if has & FULL and kind in ("", "gauge", "unknown") else Subject.OTHER
+    if has & FULL and kind in ("", "gauge", "unknown"):
+        return Subject.FULLNESS
+    return Subject.RESOURCES if RESOURCES.match(name.lower()) else Subject.OTHER
 
 
 def _of_cache(has: frozenset[str], kind: str) -> Subject | None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from checks.contract import show
 from checks.monitoring._motion import Motion, Timing
-from checks.monitoring._subjects import Subject
+from checks.monitoring._subjects import Subject, subject_of
 
 SIGNALS = ("traffic", "errors", "latency", "saturation", "cache")
 MOST_BEYOND = 1 / 3  # of the answers may be slower than the last bucket
 CUT_OFF = "a body that is cut off"
 MOST_LONGER = 30.0  # times what the callers waited: no service is that busy with itself, but ms in s are
+
+Gauges = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,15 @@ class Told:
 def told(
     motions: Sequence[Motion],
     timings: Sequence[Timing],
-    in_flight: Mapping[str, tuple[float, float]],
+    gauges: Gauges,
     asked: Asked,
 ) -> dict[str, Told]:
-    """Each of SIGNALS."""
+    """Each of SIGNALS; ``gauges`` are those of what is in flight or full, in calm and amid questions."""
     return {
         "traffic": _traffic(motions, asked),
         "errors": _errors(motions, asked),
         "latency": _latency(motions, timings, asked),
-        "saturation": _saturation(motions, in_flight, asked),
+        "saturation": _saturation(motions, gauges, asked),
         "cache": _cache(motions, asked),
     }
 
@@ -145,23 +147,22 @@ def _latency(motions: Sequence[Motion], timings: Sequence[Timing], asked: Asked)
     return Told(True)
 
 
-def _saturation(
-    motions: Sequence[Motion], in_flight: Mapping[str, tuple[float, float]], asked: Asked
-) -> Told:
+def _saturation(motions: Sequence[Motion], gauges: Gauges, asked: Asked) -> Told:
     fix = "Keep a gauge of requests in flight, and one of each queue or pool that can be full."
-    if any(busy > calm for calm, busy in in_flight.values()):
+    in_flight = {name: each for name, each in gauges.items() if subject_of(name) is Subject.IN_FLIGHT}
+    full = [each for each in _of(motions, Subject.FULLNESS) if each.changed]
+    others = [name for name, (calm, busy) in gauges.items() if name not in in_flight and busy != calm]
+    if full or others or any(busy > calm for calm, busy in in_flight.values()):
         return Told(True)
-    if in_flight and asked.under_way > 1:
-        name, (_, busy) = next(iter(in_flight.items()))
-        return Told(False, f"{name} was {busy:g} while {asked.under_way} questions were under way.", fix)
-    others = _of(motions, Subject.FULLNESS, Subject.RESOURCES)
-    moved = next((each.name for each in others if each.changed), None)
-    if moved:
-        return Told(True, remark="" if in_flight else f"Of saturation, only {moved} and its like are told.")
-    if in_flight:
+    if in_flight and asked.under_way <= 1:
         return Told(True, remark="Answers came too fast for the requests in flight to be seen.")
-    seen = f"{others[0].name} did not move." if others else "nothing tells how full the service is."
-    return Told(False, seen, fix)
+    if gauges:
+        name = next(iter(in_flight or gauges))
+        seen = f"{name} was {gauges[name][1]:g} while {asked.under_way} questions were under way."
+        return Told(False, seen, fix)
+    used = _of(motions, Subject.RESOURCES)
+    nothing = f"{used[0].name} tells what the process uses, and " if used else ""
+    return Told(False, f"{nothing}nothing tells how full the service is.", fix)
 
 
 def _cache(motions: Sequence[Motion], asked: Asked) -> Told:

@@ -11,7 +11,8 @@ How it is measured
     the page is read amid the questions and afterwards. Metrics are recognised by the words of their names,
     their type and their labels. Traffic must rise by what was asked, refusals must be told from answers, a
     histogram of durations must see them within its buckets and agree with how long they took, what is in
-    flight must be more while questions are under way, hits and misses must both rise.
+    flight, or the fill of a queue or pool, must move while questions are under way, hits and misses must
+    both rise. What the process uses of processor and memory does not say how full the service is.
     A server error cannot be caused without harm: errors are judged by the refusals, by the labels that tell
     a status, and by counters of errors that are announced.
 
@@ -79,7 +80,11 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was asked, and what the page showed of it. ``starts`` are when its processes say they began."""
+    """What was asked, and what the page showed of it.
+
+    ``gauges`` are those of what is in flight or full, in calm and amid questions; ``starts`` are when the
+    processes behind the page say that they began.
+    """
 
     url: str
     before: Page
@@ -87,7 +92,7 @@ class Evidence:
     asked: Asked
     motions: tuple[Motion, ...]
     timings: tuple[Timing, ...]
-    in_flight: dict[str, tuple[float, float]]
+    gauges: dict[str, tuple[float, float]]
     starts: tuple[float, ...]
     reproduce: str
 
@@ -104,7 +109,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     starts = [started(each) for each in (before, amid, after)]
     if len({*starts}) > 1:
         starts += [started(await instruments.metrics.scrape()) for _ in range(4)]
-    calm, busy = of_samples(before, Subject.IN_FLIGHT), of_samples(amid, Subject.IN_FLIGHT)
+    calm, busy = (of_samples(each, Subject.IN_FLIGHT, Subject.FULLNESS) for each in (before, amid))
     request = Request("GET", target.health.metrics or "/metrics", target.health.headers)
     return Evidence(
         url=target.absolute(request.url),
@@ -113,7 +118,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         asked=asked,
         motions=motions(before, after),
         timings=timings(before, after),
-        in_flight={name: (calm.get(name, 0.0), value) for name, value in busy.items()},
+        gauges={name: (calm.get(name, 0.0), value) for name, value in busy.items()},
         starts=tuple(each for each in starts if each is not None),
         reproduce=f"# before and after a question:\n{curl_line(target, request)} | grep -v '^#'",
     )
@@ -184,7 +189,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     unsaid = _no_basis(evidence)
     if unsaid:
         return unsaid
-    signals = told(evidence.motions, evidence.timings, evidence.in_flight, evidence.asked)
+    signals = told(evidence.motions, evidence.timings, evidence.gauges, evidence.asked)
     moving = [name for name in SIGNALS if signals[name].moves]
     still = [name for name in SIGNALS if not signals[name].moves]
     remarks = " ".join(signals[name].remark for name in SIGNALS if signals[name].remark)

@@ -50,6 +50,7 @@ class Shop:
     refuses: bool = True
     answers: bool = True
     late: int = 0
+    queue_moves: bool = False
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     seen: set[str] = field(default_factory=set)
 
@@ -67,6 +68,7 @@ class Shop:
         self.had = Counter(self.hits, "Hits.", registry=self.registry) if self.hits else None
         self.missed = Counter(self.misses, "Misses.", registry=self.registry) if self.misses else None
         self.cpu = Counter("process_cpu_seconds", "CPU.", registry=self.registry) if self.process else None
+        self.queued = Gauge("queue_length", "Queue.", registry=self.registry) if self.queue_moves else None
         self.queue: list[bytes] = []
 
     def count(self, status, elapsed_s=0.001):
@@ -77,6 +79,8 @@ class Shop:
             self.timed.observe(elapsed_s * self.unit)
         if self.cpu:
             self.cpu.inc(0.01)
+        if self.queued:
+            self.queued.inc()
 
     async def scrape(self) -> Scrape:
         self.queue.append(generate_latest(self.registry))
@@ -151,6 +155,7 @@ def test_all_five_move():
             {"moves_in_flight": False},
             "Saturation: http_requests_in_flight was 0 while 3 questions were under",
         ),
+        ({"in_flight": ""}, "process_cpu_seconds_total tells what the process uses, and nothing tells how"),
         ({"in_flight": "", "process": False}, "Saturation: nothing tells how full the service is"),
         ({"hits": "", "misses": ""}, "Cache: no metric counts cache hits"),
         ({"misses": ""}, "Cache: hits are counted, misses are not"),
@@ -171,10 +176,11 @@ def test_a_signal_that_does_not_move_is_named(how, words):
         ({"status_label": None, "own_errors": True}, "app_errors_total is there, and was not seen to move"),
         ({"counts_unknown_paths": False}, "taken from refusals"),
         ({"refuses": False}, "Nothing was refused"),
-        ({"in_flight": ""}, "only process_cpu_seconds_total"),
+        ({"in_flight": "worker_queue_length"}, ""),
+        ({"takes_s": 0}, ""),
         ({"counter": "starlette_requests"}, ""),
         ({"marks": False}, ""),
-        ({"late": 2, "in_flight": ""}, ""),
+        ({"late": 2, "in_flight": "", "queue_moves": True}, ""),
     ],
 )
 def test_other_ways_to_tell_them_pass(how, remark):
