@@ -677,7 +677,9 @@ def test_a_healthy_sample_has_no_symptom(sample: Client, symptom: Callable[[Clie
 
 
 def test_every_defect_has_a_symptom_here():
-    assert {symptom.__name__ for symptom in SYMPTOMS} == set(DEFECTS)
+    elsewhere = ("monitoring", "error_recovery")  # whose files begin as this one and end with the group
+    here = {name for name, defect in DEFECTS.items() if defect.group not in elsewhere}
+    assert here <= {symptom.__name__ for symptom in SYMPTOMS} <= set(DEFECTS)
 
 
 def test_what_defects_say_of_checks_is_about_checks_that_exist():

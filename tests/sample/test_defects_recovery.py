@@ -1,0 +1,163 @@
+"""Each defect of error recovery has its symptom, and the healthy sample has none of them."""
+
+from __future__ import annotations
+
+import copy
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from app.sample import stack
+from app.sample.defects.error_recovery import ERROR_RECOVERY
+from tests.sample import test_defects
+from tests.sample.client import HANG, ORDER, Client, eventually
+
+GIVES_UP_WITHIN_S = 2.0  # with a partner that hangs for half a second at each attempt
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What became of an order whose draft could not be taken back at first.
+
+    ``shown`` at once, ``shown_later`` while the partner was still away, and ``shown_last`` are pending undos
+    as the service has it; ``left`` is what stayed.
+    """
+
+    shown: int
+    shown_later: int
+    shown_last: int
+    left: set[str]
+
+
+def undo_fails(sample: Client, *, killed: bool = False) -> Undone:
+    before = sample.partners()
+    with ThreadPoolExecutor(1) as pool, sample.poisoned("invoices", HANG):
+        ordering = pool.submit(sample.order)
+        assert eventually(lambda: len(sample.partners()["drafts"]) > len(before["drafts"]))
+        with sample.refused("drafts"):
+            assert ordering.result().status_code == 504
+            shown = pending(sample)
+            time.sleep(GIVES_UP_WITHIN_S)
+            shown_later = pending(sample)
+            if killed:
+                kill(sample)
+    eventually(lambda: sample.partners() == before, within_s=4)
+    after = sample.partners()
+    left = {kind for kind in after if after[kind] != before[kind]}
+    return Undone(shown, shown_later, pending(sample), left)
+
+
+def pending(sample: Client) -> int:
+    return sample.http.get("/health").json()["components"]["orders"]["pending_compensations"]
+
+
+def kill(sample: Client) -> None:
+    """SIGKILL what serves; the supervisor starts it again."""
+    part = next(part for part in sample.state.parts if part.name == "chat")
+    for serving in part.process().children():
+        serving.kill()
+        serving.wait(5)
+    assert eventually(lambda: answers(sample))
+
+
+def answers(sample: Client) -> bool:
+    try:
+        return sample.http.get("/health").is_success
+    except httpx.TransportError:
+        return False
+
+
+def silent_compensation_failure(sample: Client) -> bool:
+    undone = undo_fails(sample)
+    return undone.left == {"drafts"} and undone.shown == 0
+
+
+def compensation_gives_up(sample: Client) -> bool:
+    undone = undo_fails(sample)
+    return undone.left == {"drafts"} and (undone.shown, undone.shown_later) == (1, 0)
+
+
+def compensation_left_to_people(sample: Client) -> bool:
+    undone = undo_fails(sample)
+    return undone.left == {"drafts"} and undone.shown_last == 1
+
+
+def compensation_forgotten_at_restart(sample: Client) -> bool:
+    return not undo_fails(sample).left and undo_fails(sample, killed=True).left == {"drafts"}
+
+
+def orders_of(sample: Client, *, in_turn: int = 0, at_once: int = 0) -> tuple[int, list[httpx.Response]]:
+    """How many orders one key places, and the replies."""
+    before, key = len(sample.partners()["invoices"]), uuid.uuid4().hex
+    with ThreadPoolExecutor(at_once or 1) as pool:
+        replies = list(pool.map(lambda _: sample.order(key=key), range(at_once)))
+    replies += [sample.order(key=key) for _ in range(in_turn)]
+    return len(sample.partners()["invoices"]) - before, replies
+
+
+def double_charge(sample: Client) -> bool:
+    return orders_of(sample, in_turn=3)[0] == 3
+
+
+def double_charge_at_once(sample: Client) -> bool:
+    return orders_of(sample, in_turn=3)[0] == 1 and orders_of(sample, at_once=4)[0] > 1
+
+
+def double_charge_other_worker(sample: Client) -> bool:
+    return orders_of(sample, in_turn=4)[0] == 2
+
+
+def idempotency_refuses_repeats(sample: Client) -> bool:
+    placed, replies = orders_of(sample, in_turn=2)
+    return placed == 1 and [reply.status_code for reply in replies] == [201, 422]
+
+
+def idempotency_key_of_all_shops(sample: Client) -> bool:
+    key, other = uuid.uuid4().hex, stack.environment(sample.state)[stack.OTHER_TOKEN_NAME]
+    return sample.order(key=key).json() == sample.order(key=key, token=other).json()
+
+
+def idempotency_ignores_body(sample: Client) -> bool:
+    key, other = uuid.uuid4().hex, copy.deepcopy(ORDER) | {"customer": "Charles Babbage"}
+    first, second = sample.order(key=key), sample.order(other, key=key)
+    return second.status_code == 201 and first.json() == second.json()
+
+
+# Defects that do not touch each other are switched on together, since each change restarts the service.
+TOGETHER = (
+    (silent_compensation_failure, double_charge),
+    (compensation_gives_up, double_charge_at_once),
+    (compensation_left_to_people, double_charge_other_worker),
+    (compensation_forgotten_at_restart, idempotency_refuses_repeats),
+    (idempotency_key_of_all_shops,),
+    (idempotency_ignores_body,),
+)
+SYMPTOMS = [symptom for together in TOGETHER for symptom in together]
+
+
+@pytest.mark.parametrize(
+    ("symptom", "together"),
+    [(symptom, together) for together in TOGETHER for symptom in together],
+    ids=lambda given: getattr(given, "__name__", "among others"),
+)
+def test_a_defect_shows_its_symptom(
+    with_defects: Callable[..., Client],
+    symptom: Callable[[Client], bool],
+    together: tuple[Callable[[Client], bool], ...],
+):
+    assert symptom(with_defects(*(one.__name__ for one in together)))
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.__name__)
+def test_a_healthy_sample_has_no_symptom(sample: Client, symptom: Callable[[Client], bool]):
+    assert not symptom(sample)
+
+
+def test_every_defect_of_error_recovery_has_a_symptom():
+    found = {symptom.__name__ for symptom in (*SYMPTOMS, *test_defects.SYMPTOMS)}
+    assert {defect.name for defect in ERROR_RECOVERY} <= found
