@@ -53,6 +53,7 @@ class _Config(Read):
 class _Status(Read):
     config: _Config
     version: _Version = Field(default_factory=_Version, alias="versionInfo")
+    started_at: Moment = Field(default=0.0, alias="uptime")
 
 
 class _State(Read):
@@ -123,6 +124,7 @@ class AlertmanagerReader:
                 for each in intervals
             },
             loaded=loaded,
+            started_at=status.started_at,
         )
 
     async def alerts(self) -> tuple[Routed, ...]:

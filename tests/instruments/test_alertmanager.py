@@ -94,6 +94,7 @@ async def test_everything_is_read_of_a_real_alertmanager_behind_a_path(running):
 
     assert facts.version
     assert facts.loaded is True
+    assert facts.started_at == pytest.approx(time.time(), abs=120)
     assert facts.receivers == (
         Receiver("team", ("email", "webhook")),
         Receiver("pager", ("slack",)),

@@ -186,6 +186,7 @@ class AlertmanagerFacts:
     since it started, and are empty where its metrics cannot be read.
     ``time_intervals`` says of each whether it covers all times (``always``), none any more (``never``) or
     some (``sometimes``). ``loaded`` is whether its file is what it runs on: a reload may have failed.
+    ``started_at`` is 0 where it does not tell.
     """
 
     version: str
@@ -199,6 +200,7 @@ class AlertmanagerFacts:
     silences: tuple[Silence, ...] = ()
     time_intervals: Mapping[str, Literal["always", "sometimes", "never"]] = field(default_factory=dict)
     loaded: bool = True
+    started_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
