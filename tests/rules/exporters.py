@@ -4,7 +4,8 @@ A page is Prometheus text with three columns of values, for ``quiet`` (just star
 ``busy`` and ``failing`` (as busy until ``ONSET_S``, then an incident); one column means all three alike.
 ``# TARGET job=... instance=...`` lines say who serves the page, with ``down=failing`` or ``down=always``,
 and ``2:`` before a series keeps it for the second of them; ``interval=5s`` and ``honor_labels=true`` are
-for their job. ``# OPENMETRICS`` serves that format. A value is
+for their job. ``# OPENMETRICS`` serves that format; with ``# GOLANG`` nothing is described that has no series,
+as client_golang does. A value is
 
 ``-``           no series (TYPE and HELP stand without any, as a labelled counter's do at first)
 ``12``, ``NaN``    itself
@@ -72,6 +73,7 @@ class Page:
     targets: list[Served] = field(default_factory=list)
     lines: list[str | Series] = field(default_factory=list)
     openmetrics: bool = False
+    golang: bool = False
 
 
 def pages() -> dict[str, Page]:
@@ -91,6 +93,8 @@ def _read(file: Path) -> Page:
             page.targets.append(Served(labels, labels.pop("down", ""), labels.pop("interval", "1s"), honors))
         elif line.startswith("# OPENMETRICS"):
             page.openmetrics = True
+        elif line.startswith("# GOLANG"):
+            page.golang = True
         elif line.startswith("# TYPE"):
             buckets, kind = (), words[3]
             page.lines += [f"# HELP {words[2]} {words[2].replace('_', ' ').capitalize()}.", line]
@@ -131,6 +135,8 @@ class Exporters:
         lines: list[str] = []
         for line in page.lines:
             if isinstance(line, str):
+                while page.golang and line.startswith("# HELP") and lines and lines[-1].startswith("#"):
+                    lines.pop()  # what was described has no series
                 lines.append(line)
             elif line.only in {0, number}:
                 lines += self._series(line, age, self.scrapes[key])
