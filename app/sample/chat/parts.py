@@ -16,6 +16,7 @@ from app.sample.chat.broken import load as broken_load
 from app.sample.chat.broken import ordering as broken_ordering
 from app.sample.chat.broken import server as broken_server
 from app.sample.chat.broken import telemetry as broken_telemetry
+from app.sample.chat.broken import upstream as broken_upstream
 from app.sample.chat.cache import Memory, RedisAnswers, TwoLevels
 from app.sample.chat.ordering.book import OrderBook
 from app.sample.chat.ordering.idempotency import IdempotencyKeys
@@ -57,14 +58,16 @@ class Parts:
 
 def build(settings: Settings) -> Parts:
     """Make the parts; nothing connects yet."""
-    settings, defects = broken_answers.settings(settings), settings.defects
+    settings, defects = broken_upstream.settings(broken_answers.settings(settings)), settings.defects
     telemetry = broken_telemetry.spoiled(broken_telemetry.kind(defects)(), defects)
     model_client = _client(settings.model_url, settings.model_timeout_s, settings.model_connect_timeout_s)
-    model = broken_caching.model_kind(broken_answers.model_kind(defects), defects)(
+    model_kind = broken_caching.model_kind(broken_answers.model_kind(defects), defects)
+    model = broken_upstream.model_kind(model_kind, defects)(
         model_client,
         timeout_s=settings.model_timeout_s,
         tries=settings.model_tries,
         calls=telemetry.model_calls,
+        breaker=broken_upstream.breaker(defects),
     )
     ttl_s = broken_server.ttl_s(settings)
     redis = RedisAnswers(settings.cache_url, ttl_s=ttl_s, timeout_s=settings.cache_timeout_s)
@@ -86,7 +89,7 @@ def build(settings: Settings) -> Parts:
         settings=settings,
         telemetry=telemetry,
         cache=cache,
-        answers=broken_load.answers(answering, defects),
+        answers=broken_load.answers(broken_upstream.answers(answering, defects), defects),
         sessions=Sessions(),
         orders=Orders(steps, journal, compensations, telemetry),
         compensations=compensations,
