@@ -231,9 +231,16 @@ MONITORING = (
     ),
     Defect(
         "notifications_fail",
-        "The pager cannot be reached",
-        "Alertmanager notifies an address at which nobody listens.",
+        "No notification arrives",
+        "The addresses that Alertmanager notifies are those of last year: each is a 404.",
         (NOTIFICATION_PATH, ALERT_DRILL),
+        "monitoring",
+    ),
+    Defect(
+        "pager_gone",
+        "The pager has another address now",
+        "The watchdog arrives; the address for all other alerts is a 404, as the first of them shows.",
+        (ALERT_DRILL,),
         "monitoring",
     ),
     Defect(

@@ -8,7 +8,6 @@ from typing import Any
 
 RULES, SCRAPES = "chat.rules.yml", "prometheus.yml"
 ROUTES, DASHBOARD = "alertmanager.yml", "chat-dashboard.json"
-NOBODY = "http://127.0.0.1:9"  # the discard port; nothing listens there
 Documents = dict[str, Any]
 
 
@@ -127,9 +126,14 @@ def _inhibited(documents: Documents) -> None:
 
 
 def _notifications_fail(documents: Documents) -> None:
+    _pager_gone(documents, "on-call", "heartbeat")
+
+
+def _pager_gone(documents: Documents, *receivers: str) -> None:
     for receiver in documents[ROUTES]["receivers"]:
-        for webhook in receiver.get("webhook_configs", ()):
-            webhook["url"] = f"{NOBODY}/alerts"
+        if receiver["name"] in (receivers or ("on-call",)):
+            for webhook in receiver.get("webhook_configs", ()):
+                webhook["url"] += "-of-last-year"  # a 404, which Alertmanager does not try again
 
 
 def _alertmanager_unknown(documents: Documents) -> None:
@@ -211,6 +215,7 @@ CHANGES: dict[str, Callable[[Documents], None]] = {
     "route_swallows_alerts": _swallowed,
     "alerts_inhibited_for_ever": _inhibited,
     "notifications_fail": _notifications_fail,
+    "pager_gone": _pager_gone,
     "target_is_another": _target_is_another,
     "target_down": _target_down,
     "target_scraped_hourly": _scraped_hourly,
