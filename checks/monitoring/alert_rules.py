@@ -31,6 +31,7 @@ from checks.contract import (
     Instruments,
     Kind,
     Limit,
+    Outcome,
     Request,
     Target,
     curl_line,
@@ -151,8 +152,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     words = (
         f"{value} of {len(REQUIRED)} signals have an alert, limit {show(thresholds.pass_signals, 'count')}."
     )
-    found = Finding.warned if not set(missing) & set(NEEDED) else Finding.failed
-    finding = found(
+    found = Finding.failed(
         " ".join((words, *(words for words, _ in reasons))) + _unread(evidence),
         value=value,
         unit="count",
@@ -161,7 +161,9 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         reproduce=evidence.reproduce,
         follows_from="monitoring.rules_alive" if all(dead for _, dead in reasons) else None,
     )
-    return finding if found is Finding.failed else finding.but(share=0.5 ** len(missing))
+    if set(missing) & set(NEEDED):
+        return found
+    return found.but(outcome=Outcome.WARN, share=0.5 ** len(missing))
 
 
 def _telling(evidence: Evidence, signal: Signal) -> list[Alert]:
