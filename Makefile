@@ -47,7 +47,7 @@ $(VENV)/.runtime: $(VENV)/.python requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.development: $(VENV)/.runtime requirements-dev.txt requirements-scale.txt
+$(VENV)/.development: $(VENV)/.runtime requirements-dev.txt requirements-scale.txt requirements-chaos.txt
 	@echo "Installing what the tests need into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

@@ -43,7 +43,14 @@ def load(name: str) -> Target:
         raise TargetError(f"{file}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TargetError(f"{file}: not TOML: {error}") from error
-    return validated(document, source=str(file), key=file.stem)
+    return _with_files_beside(file, validated(document, source=str(file), key=file.stem))
+
+
+def _with_files_beside(file: Path, target: Target) -> Target:
+    """Files that a target file names are beside it, unless their whole path is given."""
+    beside = file.resolve().parent
+    chaos = tuple(each.model_copy(update={"file": str(beside / each.file)}) for each in target.chaos)
+    return target.model_copy(update={"chaos": chaos})
 
 
 def available() -> list[Target]:

@@ -19,6 +19,7 @@ from typing import Any, cast
 from app.instruments.alertmanager import AlertmanagerReader
 from app.instruments.bodies import RawBodies
 from app.instruments.bursts import RequestBursts
+from app.instruments.chaos.experiments import Experiments
 from app.instruments.counts import DeclaredCounts
 from app.instruments.credentials import DeclaredCredentials
 from app.instruments.faults.breaking import Breaker
@@ -80,6 +81,11 @@ ABSENT: Mapping[str, tuple[str, str, str]] = {
         "No upstream meter is declared",
         "upstream.calls",
         "`[upstream] calls` with url and metric, the counter of paid calls among your metrics,",
+    ),
+    "chaos": (
+        "No chaos experiment is declared",
+        "chaos",
+        "`[[chaos]] file` for each experiment of the Chaos Toolkit that you have",
     ),
     "cost": (
         "No cost of a paid call is declared",
@@ -293,6 +299,7 @@ class Toolbox:
             ),
             "bodies": lambda: RawBodies(wire),
             "tls": lambda: TlsHandshakes(target),
+            "chaos": lambda: Experiments(self._references),
             "faults": lambda: Breaker(
                 target, self._references, self._ledger, self._lever_refused, self._hooks.lever
             ),

@@ -84,6 +84,7 @@ NAMES = (
     "metrics",
     "memory",
     "faults",
+    "chaos",
     "bodies",
     "tls",
     "prometheus",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, Protocol
 
+from checks.contract.instruments.chaos import Chaos
 from checks.contract.instruments.faults import Faults
 from checks.contract.instruments.http import Bodies, Credentials, Http, Tls
 from checks.contract.instruments.monitoring import Alertmanager, Grafana, Notifications, Prometheus
@@ -55,6 +56,7 @@ class Instruments(Protocol):
     metrics: Metrics
     memory: Memory
     faults: Faults
+    chaos: Chaos
     prometheus: Prometheus
     promql: PromQL
     alertmanager: Alertmanager

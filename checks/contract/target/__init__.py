@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from checks.contract.target.auth import Auth
 from checks.contract.target.calls import Table
+from checks.contract.target.chaos import ChaosExperiment
 from checks.contract.target.dependencies import Cost, Lever, Redis, Shutdown, Upstream
 from checks.contract.target.monitoring import AlertDrill, Alertmanager, Grafana, Notifications, Prometheus
 from checks.contract.target.objectives import Objectives
@@ -60,6 +61,7 @@ class Target(Table):
     notifications: Notifications | None = None
     alert_drill: AlertDrill | None = None
     transaction: Transaction | None = None
+    chaos: tuple[ChaosExperiment, ...] = Field(default=(), max_length=20)
     waivers: tuple[Waiver, ...] = ()
     claims: tuple[Claim, ...] = ()
     plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
