@@ -6,8 +6,8 @@ Why it matters
 
 How it is measured
     Each experiment of `[[chaos]]` is carried out by the Chaos Toolkit in a process of its own: its
-    hypothesis, its method, the hypothesis again, its rollbacks. One that deviates fails, and so does one whose
-    rollback did not succeed. One whose hypothesis does not hold before anything is broken says nothing.
+    hypothesis, its method, the hypothesis again, its rollbacks. A deviation fails, and so does a rollback
+    that did not succeed. A hypothesis that does not hold before anything is broken says nothing.
 
 How to fix it
     1. Look at the probe that is out of its tolerance, and at what the method broke right before.
