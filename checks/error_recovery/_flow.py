@@ -47,7 +47,7 @@ class Played:
     status: int | None = None
     problem: str = ""
     accepted: bool = False
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -60,7 +60,7 @@ class Played:
         return self.status is None or self.status >= 500
 
 
-def new_values() -> dict[str, str]:
+def new_values() -> dict[str, str | int]:
     """Values for the templates of one transaction that was never sent before.
 
     The nonce is not drawn from the run's seed: a key that was used before would replay its reply.
@@ -68,7 +68,7 @@ def new_values() -> dict[str, str]:
     return {"user": "assessment", "session": "assessment", "nonce": str(uuid.uuid4())}
 
 
-def rendered(transaction: Transaction, place: int, values: Mapping[str, str]) -> Request:
+def rendered(transaction: Transaction, place: int, values: Mapping[str, str | int]) -> Request:
     """Request number ``place`` with its values; each of several has an idempotency key of its own."""
     call = transaction.calls[place]
     request = call.render(**values)
@@ -84,7 +84,7 @@ async def play(
     *,
     headers: Mapping[str, str] | None = None,
     before: Before | None = None,
-    values: dict[str, str] | None = None,
+    values: dict[str, str | int] | None = None,
 ) -> Played:
     """Send the requests in order until one is not answered with success. ``before`` is called for each.
 
@@ -112,7 +112,7 @@ def problem_of(call: TransactionRequest, reply: Reply) -> str:
     return "" if reply.status in call.good_statuses else f"status {reply.status}"
 
 
-def captured(call: TransactionRequest, reply: Reply, values: dict[str, str]) -> str:
+def captured(call: TransactionRequest, reply: Reply, values: dict[str, str | int]) -> str:
     """Take what ``call`` captures out of ``reply`` into ``values``; else say what is not there."""
     document = reply.document()
     for name, path in call.capture.items():
@@ -122,7 +122,7 @@ def captured(call: TransactionRequest, reply: Reply, values: dict[str, str]) -> 
             return f"status {reply.status} with nothing at `{path}` to capture as {{{name}}}"
         if len(text) > MAX_CAPTURED_CHARS:
             return f"what is at `{path}` is longer than {MAX_CAPTURED_CHARS} characters"
-        values[name] = text
+        values[name] = found if isinstance(found, int) else text
     return ""
 
 
@@ -191,7 +191,7 @@ async def whole(instruments: Instruments, transaction: Transaction) -> Whole:
 
 
 async def settled(
-    instruments: Instruments, transaction: Transaction, before: State, values: Mapping[str, str]
+    instruments: Instruments, transaction: Transaction, before: State, values: Mapping[str, str | int]
 ) -> State:
     """The state once it differs from ``before`` and stays, or when ``settle_s`` is over."""
     deadline = monotonic() + transaction.settle_s
@@ -205,7 +205,7 @@ async def settled(
 
 
 async def restored(
-    instruments: Instruments, transaction: Transaction, before: State, values: Mapping[str, str]
+    instruments: Instruments, transaction: Transaction, before: State, values: Mapping[str, str | int]
 ) -> State:
     """The state once it is as ``before``, looked at for LATE_S at least, or when ``settle_s`` is over."""
     started = monotonic()

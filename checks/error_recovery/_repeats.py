@@ -211,7 +211,7 @@ def _first_keyed(transaction: Transaction) -> int:
 
 async def _until(
     instruments: Instruments, transaction: Transaction, last: int
-) -> tuple[Mapping[str, str], Reply | None, str]:
+) -> tuple[Mapping[str, str | int], Reply | None, str]:
     """Send the requests up to number ``last``: values, the last reply, and why it got no further."""
     values, reply = new_values(), None
     for place, call in enumerate(transaction.calls[: last + 1]):
@@ -222,7 +222,7 @@ async def _until(
 
 
 async def _still(
-    instruments: Instruments, transaction: Transaction, values: Mapping[str, str], at_least_s: float = 0.0
+    instruments: Instruments, transaction: Transaction, values: Mapping[str, str | int], at_least_s: float = 0.0
 ) -> State:
     """The state once it no longer moves, or when ``settle_s`` is over."""
     await asyncio.sleep(at_least_s)

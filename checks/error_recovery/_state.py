@@ -31,7 +31,7 @@ class Change:
 
 
 async def read_state(
-    instruments: Instruments, probes: Sequence[StateProbe], values: Mapping[str, str] | None = None
+    instruments: Instruments, probes: Sequence[StateProbe], values: Mapping[str, str | int] | None = None
 ) -> State:
     """Every party's state without its ignored paths. ``values`` fill the places of what one transaction made.
 

@@ -116,11 +116,12 @@ class Call(Table):
     body: Body = ""
     idempotency_header: str | None = None
 
-    def render(self, **values: str) -> Request:
+    def render(self, **values: str | int) -> Request:
         """Fill the template. Values: ``prompt``, ``user``, ``session``, ``nonce``; a missing one is empty.
 
-        Further values fill placeholders of their names; other texts in braces stay as they are. The nonce is
-        also the idempotency key, where a header for one is declared.
+        Further values fill placeholders of their names; other texts in braces stay as they are. A number
+        stays one where its placeholder is a whole text of a table or list. The nonce is also the idempotency
+        key, where a header for one is declared.
         """
         headers = {name: filled(text, values, _in_header) for name, text in self.headers.items()}
         kind = next((text for name, text in headers.items() if name.lower() == "content-type"), None)
@@ -135,16 +136,16 @@ class Call(Table):
             if kind is None:
                 headers["Content-Type"] = "application/json"
         if self.idempotency_header:
-            headers[self.idempotency_header] = _in_header(values.get("nonce", ""))
+            headers[self.idempotency_header] = _in_header(str(values.get("nonce", "")))
         return Request(self.method, filled(self.path, values, in_path), headers, body)
 
 
-def filled(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
+def filled(text: str, values: Mapping[str, str | int], escape: Callable[[str], str]) -> str:
     """``text`` with its placeholders filled in once; what a value holds is never taken for a placeholder."""
 
     def value_of(match: re.Match[str]) -> str:
         if match[1] in values:
-            return escape(values[match[1]])
+            return escape(str(values[match[1]]))
         return "" if match[1] in GIVEN else match[0]
 
     return PLACEHOLDER.sub(value_of, text)
@@ -155,8 +156,11 @@ def in_path(value: str) -> str:
     return quote(value, safe="")
 
 
-def _fill_deep(node: Any, values: Mapping[str, str]) -> Any:
+def _fill_deep(node: Any, values: Mapping[str, str | int]) -> Any:
     if isinstance(node, str):
+        alone = PLACEHOLDER.fullmatch(node)
+        if alone and isinstance(values.get(alone[1]), int):
+            return values[alone[1]]
         return filled(node, values, str)
     if isinstance(node, list):
         return [_fill_deep(item, values) for item in node]

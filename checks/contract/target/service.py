@@ -35,7 +35,7 @@ class Stream(Call):
     cached: Marker | None = None
     open: Count | None = None
 
-    def render(self, **values: str) -> Request:
+    def render(self, **values: str | int) -> Request:
         """Fill the template and ask for an event stream."""
         request = super().render(**values)
         headers = {"Accept": "text/event-stream", **request.headers}

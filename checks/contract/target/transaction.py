@@ -66,7 +66,7 @@ class StateProbe(Table):
         """Whether it shows what one transaction made, and not the party as a whole."""
         return bool(names_in(self.url))
 
-    def place(self, values: Mapping[str, str]) -> str | None:
+    def place(self, values: Mapping[str, str | int]) -> str | None:
         """Where to look, or None where a value for it is missing: then the transaction made nothing yet."""
         return filled(self.url, values, in_path) if names_in(self.url) <= values.keys() else None
 
