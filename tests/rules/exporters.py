@@ -4,8 +4,8 @@ A page is Prometheus text with three columns of values, for ``quiet`` (just star
 ``busy`` and ``failing`` (as busy until ``ONSET_S``, then an incident); one column means all three alike.
 ``# TARGET job=... instance=...`` lines say who serves the page, with ``down=failing`` or ``down=always``,
 and ``2:`` before a series keeps it for the second of them; ``interval=5s`` and ``honor_labels=true`` are
-for their job. ``# OPENMETRICS`` serves that format; with ``# GOLANG`` nothing is described that has no series,
-as client_golang does. A value is
+for their job. ``# OPENMETRICS`` serves that format; with ``# GOLANG`` nothing is described that has no
+series, as client_golang does. ``x300 name{shard="#"}`` is 300 series, ``#`` their numbers. A value is
 
 ``-``           no series (TYPE and HELP stand without any, as a labelled counter's do at first)
 ``12``, ``NaN``    itself
@@ -34,7 +34,10 @@ ONSET_S = 4.0
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PAGES = Path(__file__).parent / "pages"
-SERIES = re.compile(r"(?:(?P<only>\d): ?)?(?P<name>[a-zA-Z_:]\w*)(?P<labels>\{.*\})?(?P<values>(?:\s+\S+)+)$")
+SERIES = re.compile(
+    r"(?:x(?P<times>\d+) )?(?:(?P<only>\d): ?)?"
+    r"(?P<name>[a-zA-Z_:]\w*)(?P<labels>\{.*\})?(?P<values>(?:\s+\S+)+)$"
+)
 GROWS = re.compile(r"(?P<base>|(?:[\d.e]|start|now).*?)(?P<rate>[+-]?[\d.]+(?:e\d+)?)/s(?=@|$)")
 
 
@@ -107,9 +110,13 @@ def _read(file: Path) -> Page:
             assert len(values) in {1, 3}, f"{file}: {line!r}"
             quiet, busy, failing = values * 3 if len(values) == 1 else values
             only = int(found["only"] or 0)
-            page.lines.append(
-                Series(only, found["name"], found["labels"] or "", (quiet, busy, failing), buckets, kind)
-            )
+            for number in range(int(found["times"] or 1)):
+                labels = (
+                    (found["labels"] or "").replace("#", str(number)) if found["times"] else found["labels"]
+                )
+                page.lines.append(
+                    Series(only, found["name"], labels or "", (quiet, busy, failing), buckets, kind)
+                )
     return page
 
 
