@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,6 +18,12 @@ SET_OPERATORS = frozenset(("and", "or", "unless"))
 # How tightly binary operators bind; a unary minus binds like a product.
 BINDS = {"or": 1, "and": 2, "unless": 2, **dict.fromkeys(COMPARISONS, 3)}
 BINDS |= {"+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "atan2": 5, "^": 6}
+# What is left out at the end of packed lists, for it is nearly always so.
+SELECTOR: tuple[Any, ...] = ([], None, 0.0, "")
+AGGREGATION: tuple[Any, ...] = ([], False, None)
+BINARY: tuple[Any, ...] = (False, [], "", [], False)
+SUBQUERY: tuple[Any, ...] = (None, 0.0, "")
+MATCHER = re.compile(r"([^=!~]*)(=~|!~|!=|=)(.*)", re.DOTALL)
 UNITS_MS = (("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
@@ -205,9 +212,7 @@ def duration_text(seconds: float) -> str:
 
 
 def _selector(node: Selector) -> str:
-    pairs = ", ".join(
-        f"{m.label}{m.operator}{json.dumps(m.value, ensure_ascii=False)}" for m in node.matchers
-    )
+    pairs = ",".join(f"{m.label}{m.operator}{json.dumps(m.value, ensure_ascii=False)}" for m in node.matchers)
     text = f"{node.name}{{{pairs}}}" if pairs or not node.name else node.name
     window = f"[{duration_text(node.range_s)}]" if node.range_s is not None else ""
     return text + window + _moved(node)
@@ -250,31 +255,61 @@ def packed(node: Node) -> list[Any]:  # noqa: PLR0911 - one for each kind of nod
         case Text():
             return ["t", node.value]
         case Selector():
-            matchers = [[each.label, each.operator, each.value] for each in node.matchers]
-            return ["s", node.name, matchers, node.range_s, node.offset_s, node.at]
+            matchers = list(map(_packed_matcher, node.matchers))
+            return _short(["s", node.name, matchers, node.range_s, node.offset_s, node.at], SELECTOR)
         case Call():
             return ["c", node.function, *map(packed, node.arguments)]
         case Aggregation():
             parameter = None if node.parameter is None else packed(node.parameter)
-            return ["a", node.operator, packed(node.of), list(node.labels), node.without, parameter]
+            of = packed(node.of)
+            return _short(["a", node.operator, of, list(node.labels), node.without, parameter], AGGREGATION)
         case Binary():
             matching = [node.on, list(node.labels), node.many, list(node.include), node.returns_bool]
-            return ["b", node.operator, packed(node.left), packed(node.right), *matching]
+            return _short(["b", node.operator, packed(node.left), packed(node.right), *matching], BINARY)
         case Negative():
             return ["-", packed(node.of)]
         case Subquery():
-            return ["q", packed(node.of), node.range_s, node.step_s, node.offset_s, node.at]
+            return _short(["q", packed(node.of), node.range_s, node.step_s, node.offset_s, node.at], SUBQUERY)
+
+
+def _short(lists: list[Any], usual: tuple[Any, ...]) -> list[Any]:
+    """``lists`` without what is as usual at its end."""
+    end = len(lists)
+    while end > len(lists) - len(usual) and lists[end - 1] == usual[end - 1 - len(lists)]:
+        end -= 1
+    return lists[:end]
+
+
+def _long(lists: Sequence[Any]) -> list[Any]:
+    """``lists`` with what is as usual at its end."""
+    kind = lists[0] if lists and isinstance(lists[0], str) else ""
+    size, usual = {"s": (6, SELECTOR), "a": (6, AGGREGATION), "b": (9, BINARY), "q": (6, SUBQUERY)}.get(
+        kind, (0, ())
+    )
+    left_out = size - len(lists)
+    return [*lists, *usual[-left_out:]] if 0 < left_out <= len(usual) else list(lists)
+
+
+def _packed_matcher(matcher: Matcher) -> Any:
+    text = f"{matcher.label}{matcher.operator}{matcher.value}"
+    return [matcher.label, matcher.operator, matcher.value] if re.search("[=!~]", matcher.label) else text
+
+
+def _matcher(lists: str | Sequence[str]) -> Matcher:
+    found = MATCHER.fullmatch(lists) if isinstance(lists, str) else None
+    label, operator, value = found.groups() if found else lists
+    return Matcher(label, operator, value)
 
 
 def unpacked(lists: Sequence[Any]) -> Node:  # noqa: PLR0911 - one for each kind of node
     """The node that ``packed`` made these lists of. Raises ValueError for others."""
-    match lists:
+    match _long(lists):
         case ["n", str(number)]:
             return Number(float(number))
         case ["t", str(text)]:
             return Text(text)
         case ["s", str(name), matchers, range_s, offset_s, at]:
-            return Selector(name, tuple(Matcher(*each) for each in matchers), range_s, offset_s, at)
+            return Selector(name, tuple(map(_matcher, matchers)), range_s, offset_s, at)
         case ["c", str(function), *arguments]:
             return Call(function, tuple(map(unpacked, arguments)))
         case ["a", str(operator), of, labels, without, parameter]:

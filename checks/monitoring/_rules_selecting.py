@@ -1,0 +1,422 @@
+"""Which series a selector can find, now or later. Pure, private to this family."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from checks.contract.promql import Matcher, Node, Selector, duration_text, written
+from checks.monitoring._rules_absent import may_be_missing
+from checks.monitoring._rules_bounds import ANY, AT_LEAST_0, ONE, ZERO_OR_ONE, Bounds
+from checks.monitoring._rules_facts import MADE, OF_ALERTS, Labels, World
+from checks.monitoring._rules_values import Meeting, accepts, meeting, only_value, together
+from checks.monitoring._rules_vectors import ANY_LABEL, Flaw, Presence, Vector, Verdict, never, pending
+
+CLOSED = frozenset(("le", "quantile", "__name__"))  # what a metric declares once and for all
+STATES = ("firing", "pending")
+EVENTS = frozenset((
+    "failed", "failure", "failures", "error", "errors", "errs", "exception", "exceptions", "panic", "panics",
+    "timeout", "timeouts", "rejected", "rejections", "dropped", "drops", "retries", "aborted", "evicted", "oom",
+    "conflicts", "invalid", "denied", "throttled", "expired", "lost", "refused",
+))  # fmt: skip
+# They tell what is scraped, so that a target has one value of each.
+IDENTITY = frozenset((
+    "server", "host", "hostname", "nodename", "cluster", "cluster_id", "environment", "env", "region", "zone",
+    "datacenter", "dc", "version", "revision", "release", "exported_instance",
+))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is left of some series after matchers; ``why`` there is nothing, ``near`` what is meant.
+
+    ``score`` says how far it got: the most telling of several reasons is the one that got farthest.
+    """
+
+    sets: tuple[Labels, ...] = ()
+    real: bool = True
+    why: str = ""
+    near: str = ""
+    wrong: Matcher | None = None
+    score: int = 0
+
+
+def narrowed(
+    series: Sequence[Labels],
+    matchers: Sequence[Matcher],
+    closed: frozenset[str],
+    known: Mapping[str, frozenset[str]],
+) -> Found:
+    """The label sets that ``matchers`` find among ``series``, or that may come.
+
+    Labels that are ``closed`` get no further values than those of ``series`` and ``known``.
+    """
+    by_label: dict[str, list[Matcher]] = {}
+    for each in matchers:
+        by_label.setdefault(each.label, []).append(each)
+    now = tuple(each for each in series if _all_accept(matchers, each))
+    if now:
+        return Found(now)
+    base = tuple(series)
+    for label in [*(name for name in by_label if name in closed)]:
+        values = sorted({each.get(label, "") for each in base} | known.get(label, frozenset()))
+        found = meeting(by_label[label], [value for value in values if value] or [""], closed=True)
+        if not found.possible:
+            if not any(each.get(label) for each in base) and not _takes_nothing(by_label[label]):
+                return _missing(label, by_label[label], base)
+            near = _label_of(only_value(by_label[label]), base) or found.near
+            return Found(why=found.why, near=near, wrong=by_label[label][0], score=1)
+        kept = tuple(each for each in base if _all_accept(by_label[label], each))
+        if kept:
+            base = kept
+    return _later(base, {name: each for name, each in by_label.items()}, closed)
+
+
+def _later(base: Sequence[Labels], by_label: Mapping[str, list[Matcher]], closed: frozenset[str]) -> Found:
+    """The label sets that may come: those of ``base`` with other values where they do not meet matchers."""
+    made: dict[tuple[tuple[str, str], ...], Labels] = {}
+    worst = Found()
+    meetings: dict[str, Meeting] = {}
+    for each in base:
+        changed = dict(each)
+        for label, matchers in by_label.items():
+            if _all_accept(matchers, each) or (label in closed and label in each):
+                continue
+            if not each.get(label):
+                if any(other.get(label) for other in base) or _takes_nothing(matchers):
+                    reason = Found(score=1)
+                else:
+                    reason = _missing(label, matchers, base)
+                worst = max(worst, reason, key=lambda found: (found.score, bool(found.why)))
+                break
+            if label not in meetings:
+                values = sorted({other[label] for other in base if other.get(label)})
+                meetings[label] = meeting(matchers, values, closed=False)
+            found = meetings[label]
+            if not found.possible:
+                reason = Found(why=found.why, near=found.near, wrong=matchers[0], score=3)
+                worst = max(worst, reason, key=lambda found: found.score)
+                break
+            changed[label] = found.now[0] if found.now else found.later or changed[label]
+        else:
+            made[tuple(sorted(changed.items()))] = changed
+    if made:
+        return Found(tuple(made.values()), real=False)
+    return (
+        replace(worst, score=max(worst.score, 1))
+        if worst.why
+        else Found(
+            why="no series has all of its labels",
+            wrong=next((m[0] for m in by_label.values()), None),
+            score=1,
+        )
+    )
+
+
+def _missing(label: str, matchers: Sequence[Matcher], base: Sequence[Labels]) -> Found:
+    there = sorted({name for each in base for name in each})
+    near = _label_of(only_value(matchers), base) or _near_label(label, matchers, base)
+    listed = ", ".join(there[:8]) or "none"
+    return Found(
+        why=f"no series has a label {label}; there are {listed}", near=near, wrong=matchers[0], score=2
+    )
+
+
+def _label_of(value: str | None, base: Sequence[Labels]) -> str:
+    """The label that has ``value``."""
+    there = sorted({name for each in base for name in each})
+    return next((name for name in there if value and any(each.get(name) == value for each in base)), "")
+
+
+def _near_label(label: str, matchers: Sequence[Matcher], base: Sequence[Labels]) -> str:
+    """The label that is probably meant: alike in name, else the one whose values the matchers would take."""
+    there = sorted({name for each in base for name in each} - {"job", "instance"})
+    alike = [name for name in there if label in name or name in label]
+    if alike:
+        return min(alike, key=lambda name: abs(len(name) - len(label)))
+    for name in there:
+        values = sorted({each[name] for each in base if each.get(name)})
+        renamed = [replace(each, label=name) for each in matchers]
+        if re.search("[0-9]", matchers[0].value) and meeting(renamed, values, closed=False).possible:
+            return name
+    return ""
+
+
+def _all_accept(matchers: Sequence[Matcher], labels: Labels) -> bool:
+    return all(accepts(each, labels.get(each.label, "")) for each in matchers)
+
+
+def _takes_nothing(matchers: Sequence[Matcher]) -> bool:
+    return all(accepts(each, "") for each in matchers)
+
+
+class Selecting:
+    """Selectors of metrics, not of recordings."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._collectors = frozenset(
+            each.get("collector", "") for each in world.series("node_scrape_collector_success")
+        )
+
+    def found(self, node: Selector) -> Vector:
+        """What ``node`` can find. Its name, or the names that its pattern finds, are no recordings."""
+        if node.name in OF_ALERTS:
+            return self._alerts(node)
+        if not node.name:
+            return self._by_pattern(node)
+        name, world = node.name, self.world
+        series = world.series(name)
+        if not series:
+            return self._without_series(node)
+        if world.past(name) and world.facts.described and not world.described(name)[0] and name not in MADE:
+            if world.all_up(series):
+                return never(self._flaw(node, f"{name} is no longer told by any target", self._near(name)))
+        cut = world.facts.metrics[name].cut
+        closed = CLOSED if cut else CLOSED | frozenset(world.target_labels)
+        found = narrowed(series, node.matchers, closed, world.target_labels if name in MADE else {})
+        if not found.sets:
+            return never(self._unmatched(node, found, series))
+        real = found.real and not world.past(name)
+        return replace(self._vector(node, found, real=real), cut=cut)
+
+    def idle(self, node: Selector, matcher: Matcher) -> bool:
+        """Whether ``matcher`` excludes no series of its metric, now or later."""
+        if matcher.label == "__name__":
+            return False
+        values = sorted({each.get(matcher.label, "") for each in self.world.series(node.name)})
+        other = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}[matcher.operator]
+        excluding = replace(matcher, operator=other)
+        if not values:
+            return together([excluding]) is None
+        if any(not accepts(matcher, value) for value in values):
+            return False
+        if matcher.operator in ("=", "=~") and together([excluding]) is not None:
+            return False  # what is asked for may be all that there is, today
+        if values == [""] or matcher.label in CLOSED:
+            return True
+        return not meeting([excluding], [value for value in values if value], closed=False).possible
+
+    def _vector(self, node: Selector, found: Found, *, real: bool) -> Vector:
+        limits: dict[str, tuple[Matcher, ...]] = {}
+        for each in node.matchers:
+            limits[each.label] = (*limits.get(each.label, ()), each)
+        labels = {label for each in found.sets for label in each}
+        targets = self.world.target_labels
+        pinned = {label for label, matchers in limits.items() if only_value(matchers) is not None}
+        return Vector(
+            bounds=self._bounds(node.name),
+            sets=found.sets,
+            open=frozenset(labels - pinned - CLOSED - IDENTITY - set(targets)),
+            real=real,
+            limits=limits,
+            info=bool(node.name) and self.world.is_info(node.name),
+            counts=self._counts(node.name),
+        )
+
+    def _counts(self, name: str) -> bool:
+        return self.world.kind(name) in ("counter", "histogram", "summary") or name.endswith(
+            ("_total", "_count")
+        )
+
+    def _without_series(self, node: Selector) -> Vector:
+        name, world = node.name, self.world
+        if name in MADE:
+            return pending(Flaw(Verdict.NOT_YET, node, "nothing has been scraped yet"))
+        base, kind = world.described(name)
+        total = f"{name}_total"
+        if kind == "counter" and base == name and self._ends_in_total(name, total):
+            return never(self._flaw(node, f"the counter's series are named {total}", total))
+        if base:
+            return self._before_first_sample(node)
+        base, kind = world.wrong_kind(name)
+        if base:
+            return never(self._flaw(node, f"{base} is a {kind} and has no {name}", self._near(name)))
+        if unread := self._unread(node):
+            return pending(Flaw(Verdict.NOT_YET, _bare(node), unread))
+        there = [*world.facts.metrics, *world.facts.kinds]
+        why = may_be_missing(name, there, self._collectors, world.facts.first_words) or self._unborn(name)
+        if why:
+            return pending(Flaw(Verdict.NOT_YET, _bare(node), f"nobody has {name}: {why}"))
+        return never(self._flaw(node, f"nobody has a metric {name}", self._near(name)))
+
+    def _unborn(self, name: str) -> str:
+        """Why a Go program may not even describe a counter of failures before the first."""
+        near = self._near(name)
+        events = _events(name) - _events(near)
+        mine = {each.get("job", "") for other in self.world.facts.metrics for each in self.world.series(other)
+                if other.startswith(f"{_first_word(name)}_")}  # fmt: skip
+        in_go = {each.get("job", "") for each in self.world.series("go_goroutines")}
+        if not name.endswith("_total") or not events or not mine & in_go:
+            return ""
+        return f"programs in Go tell a labelled counter of {', '.join(sorted(events))} only after the first"
+
+    def _ends_in_total(self, name: str, total: str) -> bool:
+        """Whether a counter that is described as ``name`` has its series under ``total``."""
+        world = self.world
+        open_metrics = _first_word(name) in world.facts.open_metrics
+        return bool(world.series(total)) or world.described(total)[0] == total or open_metrics
+
+    def _before_first_sample(self, node: Selector) -> Vector:
+        """A metric that is described and has no series yet: its labels cannot be known."""
+        limits: dict[str, tuple[Matcher, ...]] = {}
+        for each in node.matchers:
+            limits[each.label] = (*limits.get(each.label, ()), each)
+        for label, matchers in limits.items():
+            values = sorted(self.world.target_labels.get(label, ()))
+            found = meeting(matchers, values, closed=True) if values else None
+            if found and not found.possible:
+                return never(self._flaw(node, found.why, found.near))
+            if together(matchers) is None:
+                return never(self._flaw(node, f"its matchers of {label} can match no value at all", ""))
+        chosen = {label: only_value(matchers) for label, matchers in limits.items()}
+        return Vector(
+            bounds=self._bounds(node.name),
+            sets=({label: value for label, value in chosen.items() if value},),
+            more=frozenset((ANY_LABEL,)),
+            real=False,
+            limits=limits,
+            info=self.world.is_info(node.name),
+            counts=self._counts(node.name),
+        )
+
+    def _unread(self, node: Selector) -> str:
+        """Whether the only targets that could have ``node`` were never read."""
+        world = self.world
+        asked = [each for each in node.matchers if each.label in world.target_labels]
+        first = _first_word(node.name)
+        mine = [
+            each
+            for each in world.facts.targets
+            if (_all_accept(asked, each.labels) if asked else first in _named_in(each.labels.get("job", "")))
+        ]
+        if not mine or any(each.up or each.labels.get("job", "") in world.read_jobs for each in mine):
+            return ""
+        labels = mine[0].labels
+        return f"{labels.get('job', '')} {labels.get('instance', '')} is down and was never read"
+
+    def _by_pattern(self, node: Selector) -> Vector:
+        names = self.world.facts.patterns.get(written(replace(node, range_s=None, offset_s=0.0, at="")), ())
+        if names and not any(each.label == "__name__" for each in node.matchers):
+            return Vector(more=frozenset((ANY_LABEL,)), real=False)
+        sets: list[Labels] = []
+        rest = tuple(each for each in node.matchers if each.label != "__name__")
+        later = False
+        for name in names:
+            found = self.found(replace(node, name=name, matchers=rest))
+            if found.presence is Presence.ALWAYS:
+                sets += [{**each, "__name__": name} for each in found.sets] if found.real else []
+                later = later or not found.real
+        if not sets and not later:
+            return never(self._flaw(node, "no metric has a name like that with these labels", ""))
+        bounds = [self._bounds(name) for name in names]
+        joined = bounds[0] if bounds else ANY
+        for each in bounds[1:]:
+            joined = joined.joined(each)
+        vector = self._vector(node, Found(tuple(sets) or ({},)), real=bool(sets))
+        return replace(vector, bounds=joined, more=frozenset() if sets else frozenset((ANY_LABEL,)))
+
+    def _alerts(self, node: Selector) -> Vector:
+        for label in dict.fromkeys(each.label for each in node.matchers):
+            values = self._of_alerts(node.name, label)
+            asked = [each for each in node.matchers if each.label == label]
+            found = meeting(asked, values, closed=True) if values else None
+            if found and not found.possible:
+                near = found.near or (STATES[0] if label == "alertstate" else "")
+                return never(self._flaw(node, found.why, near))
+        return Vector(
+            Presence.SOMETIMES,
+            ONE if node.name == "ALERTS" else AT_LEAST_0,
+            more=frozenset((ANY_LABEL,)),
+            real=False,
+        )
+
+    def _of_alerts(self, name: str, label: str) -> Sequence[str]:
+        """All values that a label of ALERTS can have; none where they cannot be known."""
+        alerts = self.world.alerts
+        if label == "alertname":
+            return sorted({each.name for each in alerts})
+        if label == "alertstate" and name == "ALERTS":
+            return STATES
+        values = {each.labels.get(label, "") for each in alerts}
+        if (
+            label in self.world.labels
+            or label in self.world.target_labels
+            or any("{{" in each for each in values)
+        ):
+            return ()
+        return sorted(values - {""}) or [""]
+
+    def _bounds(self, name: str) -> Bounds:
+        if name == "up":
+            return ZERO_OR_ONE
+        if name and self.world.is_info(name):
+            return ONE
+        kind = self.world.kind(name)
+        counts = name.endswith(("_bucket", "_count", "_total", "_created"))
+        if kind == "counter" or (kind in ("histogram", "summary") and counts) or name.startswith("scrape_"):
+            return AT_LEAST_0
+        if kind == "stateset":
+            return ZERO_OR_ONE
+        if name.endswith(("_bytes", "_seconds_sum", "_bytes_sum", "_timestamp_seconds", "_uptime_seconds")):
+            return AT_LEAST_0
+        return ANY
+
+    def _unmatched(self, node: Selector, found: Found, series: Sequence[Labels]) -> Flaw:
+        mended: Node | None = None
+        near = found.near
+        if found.wrong is not None and near:
+            mended = _mended(node, found, series)
+        if found.wrong is not None and found.wrong.label in ("job",) and not near:
+            near = self._near(node.name)
+        return Flaw(Verdict.DEAD, _bare(node), found.why, near, mended)
+
+    def _flaw(self, node: Selector, why: str, near: str) -> Flaw:
+        mended = replace(node, name=near) if near and node.name and not node.name == near else None
+        return Flaw(Verdict.DEAD, _bare(node), why, near, mended)
+
+    def _near(self, name: str) -> str:
+        return next(iter(self.world.facts.similar.get(name, ())), "")
+
+
+def _first_word(name: str) -> str:
+    return re.split("[_:]", name)[0]
+
+
+def _events(name: str) -> frozenset[str]:
+    """The words of a name that tell of something that may never have happened."""
+    return EVENTS & frozenset(re.split("[_:]", name))
+
+
+def _named_in(job: str) -> set[str]:
+    """What a job may scrape, by its name: ``mysqld-exporter`` is of mysql."""
+    words = re.split("[^a-z0-9]+", job.lower())
+    return {*words, *(word.removesuffix("d") for word in words)}
+
+
+def _bare(node: Selector) -> Selector:
+    return node if node.offset_s or node.at else replace(node, range_s=None)
+
+
+def _mended(node: Selector, found: Found, series: Sequence[Labels]) -> Selector:
+    """``node`` with the matcher at fault put right."""
+    wrong, near = found.wrong, found.near
+    if wrong is None:
+        return node
+    if any(near in each for each in series):
+        right = replace(wrong, label=near)
+    elif near.endswith("..") or wrong.operator == "=~":
+        right = replace(wrong, operator="=~", value=near if near.endswith("..") else f"{wrong.value}.*")
+    else:
+        right = replace(wrong, value=near)
+    return replace(node, matchers=tuple(right if each == wrong else each for each in node.matchers))
+
+
+def too_old(node: Selector, reaches: Mapping[str, bool]) -> Flaw | None:
+    """Why an offset finds nothing: there are no samples that old, or none of the future."""
+    if node.offset_s < 0:
+        return Flaw(Verdict.CONSTANT, node, "a negative offset asks for samples of the future")
+    if node.offset_s and reaches.get(f"{node.offset_s:g}") is False:
+        return Flaw(Verdict.NOT_YET, node, f"the history is shorter than {duration_text(node.offset_s)}")
+    return None

@@ -1,0 +1,287 @@
+"""The verdict on each loaded rule. Pure on the facts, private to this family."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from functools import partial
+
+from checks.contract.promql import (
+    COMPARISONS,
+    Binary,
+    Call,
+    Node,
+    Selector,
+    replaced,
+    selectors,
+    walked,
+    written,
+)
+from checks.monitoring._rules_facts import Facts, GroupFact, RuleFact, World
+from checks.monitoring._rules_reading import Reading
+from checks.monitoring._rules_sameness import without_conditions
+from checks.monitoring._rules_selecting import Selecting, narrowed
+from checks.monitoring._rules_values import only_value
+from checks.monitoring._rules_vectors import Flaw, Presence, Vector, Verdict, never, pending
+
+WATCHDOG = re.compile(r"watch_?dog|dead_?man|heart_?beat|always_?(firing|fires)|e2e|snitch", re.IGNORECASE)
+DEEPEST_CHAIN = 20
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A rule and what is to be said of it. ``part`` is what is at fault, ``mended`` the whole expression.
+
+    ``near`` is the nearest metric, label or value that exists.
+    """
+
+    group: GroupFact
+    position: int
+    rule: RuleFact
+    expression: str
+    verdict: Verdict
+    part: str = ""
+    why: str = ""
+    near: str = ""
+    mended: str = ""
+
+
+def verdicts(facts: Facts) -> list[Judged]:
+    """One for each rule, in order."""
+    judge = _Judge(World(facts))
+    numbers = iter(range(len(judge.world.rules)))
+    return [
+        judge.verdict(next(numbers), group, position)
+        for group in facts.groups
+        for position in range(len(group.rules))
+    ]
+
+
+class _Judge:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.selecting = Selecting(world)
+        self._read: dict[int, tuple[Vector, list[Flaw]]] = {}
+        self._reading: list[int] = []
+        self._circles: set[int] = set()
+        self._meant: set[int] = set()
+
+    def verdict(self, number: int, group: GroupFact, position: int) -> Judged:
+        """That on the rule at ``position`` of ``group``, the ``number``-th of all."""
+        rule, node = self.world.rules[number], self.world.trees.get(number)
+        told = partial(Judged, group, position, rule)
+        if node is None:
+            if rule.health == "err":
+                return told("", Verdict.ERROR, "", rule.problem)
+            return told("", Verdict.NOT_YET, "", f"the expression is not understood: {rule.problem}")
+        found, errors = self._read_rule(number)
+        flaw = self._flaw(rule, node, found, errors)
+        if flaw is None:
+            meant = Verdict.MEANT_SO if _meant_so(rule, node) or number in self._meant else Verdict.ALIVE
+            return told(written(node), meant)
+        mended = written(replaced(node, _whole(node, flaw.at), flaw.mended)) if flaw.mended else ""
+        return told(written(node), flaw.verdict, written(flaw.at), flaw.why, flaw.near, mended)
+
+    def _flaw(self, rule: RuleFact, node: Node, found: Vector, errors: list[Flaw]) -> Flaw | None:
+        if rule.health == "err":
+            known = next((each for each in errors), None)
+            return replace(known, verdict=Verdict.ERROR) if known else Flaw(Verdict.ERROR, node, rule.problem)
+        if found.presence is Presence.NEVER:
+            return found.flaw or Flaw(Verdict.CONSTANT, node, "it never returns anything")
+        if errors and errors[0].verdict is Verdict.DEAD:
+            return errors[0]
+        if errors:
+            now = Verdict.LATENT if rule.health == "ok" else errors[0].verdict
+            return replace(errors[0], verdict=now)
+        if found.presence is Presence.PENDING:
+            return found.flaw
+        if (
+            rule.kind == "alert"
+            and found.presence is Presence.ALWAYS
+            and (found.flaw or not _meant_so(rule, node))
+        ):
+            return found.flaw or Flaw(
+                Verdict.CONSTANT, node, "there is no condition: it fires whenever there is data", mended=None
+            )
+        if rule.kind == "record" and found.fixed is not None:
+            return found.fixed
+        if rule.health == "unknown":
+            return Flaw(Verdict.NOT_YET, node, "Prometheus has not evaluated it yet")
+        return None
+
+    def _read_rule(self, number: int) -> tuple[Vector, list[Flaw]]:
+        if number not in self._read:
+            reading = Reading(self.world, self.selecting, self._recorded)
+            self._reading.append(number)
+            found = reading.read(self.world.trees[number])
+            self._reading.pop()
+            self._meant |= {number} if reading.meant else set()
+            if found.presence in (Presence.ALWAYS, Presence.SOMETIMES):
+                self._same_labels(self.world.rules[number], self.world.trees[number], found, reading.errors)
+            if self._circles & set(self._reading):
+                return found, reading.errors  # half of a circle: not what it is by itself
+            self._circles.discard(number)
+            self._read[number] = found, reading.errors
+        return self._read[number]
+
+    def _same_labels(self, rule: RuleFact, node: Node, found: Vector, errors: list[Flaw]) -> None:
+        """Labels of the rule take the place of those that tell its series apart."""
+        plain = {name: value for name, value in rule.labels.items() if "{{" not in value}
+        if rule.kind == "alert":
+            plain["__name__"] = "ALERTS"
+        taken = sorted(set(plain) & (found.labels | found.open))
+        if not taken:
+            return
+        sets = {tuple(sorted({**each, **plain}.items())) for each in found.sets}
+        label = taken[0]
+        if label == "__name__" and len(sets) < len(found.sets):
+            verdict = Verdict.LATENT if found.presence is Presence.SOMETIMES else Verdict.ERROR
+            at = next((each for each in selectors(node) if not each.name), node)
+            errors.append(Flaw(verdict, at, "series of several metrics lose their names in an alert"))
+            return
+        why = f"the rule's own label {label} takes the place of the one that tells its series apart"
+        if len(sets) < len(found.sets) and found.real:
+            errors.append(Flaw(Verdict.ERROR, node, why, label))
+        elif any(name in found.open for name in taken):
+            errors.append(Flaw(Verdict.LATENT, node, f"{why}, once there are several", label))
+
+    def _recorded(self, node: Selector) -> Vector | None:
+        """What recordings of this name return; None where nothing records it."""
+        numbers = [each for each in self.world.recordings.get(node.name, ()) if each in self.world.trees]
+        if not numbers or len(self._reading) > DEEPEST_CHAIN:
+            return None
+        circle = [each for each in numbers if each in self._reading]
+        if circle:
+            self._circles |= set(circle)
+            return never(
+                self._of_chain(node, f"{node.name} waits for itself: recordings that come from each other")
+            )
+        parts = [self._one_recording(number, node) for number in numbers]
+        good = [each for each in parts if each.presence in (Presence.ALWAYS, Presence.SOMETIMES)]
+        if not good:
+            waiting = [each for each in parts if each.presence is Presence.PENDING]
+            return waiting[0] if waiting else max(parts, key=lambda each: _nearness(node, each.flaw))
+        first, *rest = good
+        for each in rest:
+            first = replace(
+                first,
+                presence=Presence.ALWAYS
+                if each.presence is first.presence is Presence.ALWAYS
+                else Presence.SOMETIMES,
+                bounds=first.bounds.joined(each.bounds),
+                sets=(*first.sets, *each.sets),
+                open=first.open | each.open,
+                more=first.more | each.more,
+                real=first.real and each.real,
+                cut=first.cut or each.cut,
+                fixed=first.fixed if first.fixed and each.fixed else None,
+            )
+        return first
+
+    def _one_recording(self, number: int, node: Selector) -> Vector:
+        rule = self.world.rules[number]
+        found, errors = self._read_rule(number)
+        if rule.health == "err" or (
+            any(each.verdict is Verdict.ERROR for each in errors) and rule.health != "ok"
+        ):
+            return never(self._of_chain(node, f"the recording {rule.name} cannot be evaluated"))
+        if found.presence is Presence.NEVER:
+            verdict = found.flaw.verdict if found.flaw else Verdict.DEAD
+            why = found.flaw.why if found.flaw else "it never returns anything"
+            return never(
+                replace(
+                    self._of_chain(node, f"the recording {rule.name} is never there: {why}"), verdict=verdict
+                )
+            )
+        if found.presence is Presence.PENDING or rule.health == "unknown":
+            why = found.flaw.why if found.flaw else "it has not been evaluated yet"
+            return pending(Flaw(Verdict.NOT_YET, _bare(node), f"the recording {rule.name}: {why}"))
+        sets = tuple({**each, **rule.labels} for each in found.sets)
+        matchers = [each for each in node.matchers if each.label != "__name__"]
+        labels = {label for each in sets for label in each}
+        open_ = found.open - set(rule.labels)
+        unknown = [each for each in matchers if each.label not in labels and found.may_have(each.label)]
+        chosen = narrowed(
+            sets, [each for each in matchers if each not in unknown], frozenset(labels - open_), {}
+        )
+        if not chosen.sets:
+            return never(
+                Flaw(
+                    Verdict.DEAD,
+                    _bare(node),
+                    chosen.why,
+                    chosen.near,
+                    _mended(node, chosen.near, chosen.wrong),
+                )
+            )
+        pinned = {each.label for each in matchers if only_value([each]) is not None}
+        fixed = found.fixed
+        if fixed is not None:
+            why = f"the recording {rule.name} tells nothing: {fixed.why}"
+            fixed = Flaw(Verdict.CONSTANT, _bare(node), why)
+        return replace(
+            found,
+            presence=found.presence,
+            sets=chosen.sets,
+            open=open_ - pinned,
+            real=found.real and chosen.real,
+            limits={label: tuple(each for each in matchers if each.label == label) for label in labels},
+            scalar=False,
+            holds=(),
+            flaw=None,
+            fixed=fixed,
+        )
+
+    @staticmethod
+    def _of_chain(node: Selector, why: str) -> Flaw:
+        return Flaw(Verdict.DEAD, _bare(node), why)
+
+
+def _bare(node: Selector) -> Selector:
+    return node if node.offset_s or node.at else replace(node, range_s=None)
+
+
+def _mended(node: Selector, near: str, wrong: object) -> Node | None:
+    if not near:
+        return None
+    return replace(
+        node, matchers=tuple(replace(each, value=near) if each == wrong else each for each in node.matchers)
+    )
+
+
+def _nearness(node: Selector, flaw: Flaw | None) -> float:
+    """How well what a flaw suggests fits what was asked for."""
+    if flaw is None or not flaw.near:
+        return 0.0
+    asked = [each.value for each in node.matchers] or [node.name]
+    return max(SequenceMatcher(None, each, flaw.near).ratio() for each in asked)
+
+
+def _whole(node: Node, at: Node) -> Node:
+    """The part of ``node`` that ``at`` stands for: a selector there may have its range."""
+    if not isinstance(at, Selector):
+        return at
+    return next(
+        (each for each in selectors(node) if replace(each, range_s=None) == replace(at, range_s=None)), at
+    )
+
+
+def _meant_so(rule: RuleFact, node: Node) -> bool:
+    """Whether what never changes, or only tells of nothing, is what the rule is for."""
+    if not selectors(node):
+        return (
+            rule.kind == "record"
+            or not any(_compares(each) for each in walked(node))
+            or bool(WATCHDOG.search(rule.name))
+        )
+    if rule.kind != "alert":
+        return False
+    bare = without_conditions(node)
+    if isinstance(bare, Binary) and bare.operator == "unless" and not selectors(bare.left):
+        return True
+    return isinstance(bare, Call) and bare.function.startswith("absent")
+
+
+def _compares(node: Node) -> bool:
+    return isinstance(node, Binary) and node.operator in COMPARISONS
