@@ -54,6 +54,7 @@ CHECK = Check(
     typical_s=14,
 )
 WATCH_S = 60.0  # for an alert, and again for its end; longer profiles have more patience
+QUIET_S = 20.0
 POLL_S = 0.25
 ROUNDS = 2  # a breakage may begin right after a scrape, and the scrape right after an evaluation
 
@@ -108,10 +109,19 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     rule = next((each for each in rules if each.name == declared.alert), None)
     if declared.alert and rule is None:
         return Evidence(declared.lever, declared.way, declared.alert, False, 0, 0, 0, 0)
-    firing = [alert.name for each in rules for alert in each.alerts if alert.state == "firing"]
-    if declared.alert in firing:
-        raise InstrumentFailure(f"{declared.alert} fires already, before anything was broken.")
-    return await _broken(target, instruments, declared, rules, rule)
+    return await _broken(target, instruments, declared, await _quiet(instruments, declared), rule)
+
+
+async def _quiet(instruments: Instruments, declared: AlertDrill) -> list[Rule]:
+    """The alerts, once the expected one is not active: an earlier check may have set it off a moment ago."""
+    until = monotonic() + QUIET_S
+    while True:
+        rules = [rule for rule in await instruments.prometheus.rules() if rule.kind == "alert"]
+        if not any(rule.alerts for rule in rules if rule.name == declared.alert):
+            return rules
+        if monotonic() > until:
+            raise InstrumentFailure(f"{declared.alert} is active already, before anything was broken.")
+        await asyncio.sleep(POLL_S)
 
 
 async def _broken(

@@ -63,6 +63,7 @@ class World(ScriptedPrometheus):
     fires: bool = True
     heard: bool = True
     ends: bool = True
+    calms: bool = False
     name: str = NAME
     state: str = "inactive"
     looks: int = 0
@@ -84,6 +85,8 @@ class World(ScriptedPrometheus):
             if self.looks == 4 and self.pends and self.fires:
                 self.state = "firing"
                 self._tell("firing")
+        elif self.calms and not self.looks:
+            self.state, self.calms = "inactive", False
         elif self.state == "firing" and self.ends and self.looks:
             self.state = "inactive"
             self._tell("resolved")
@@ -190,9 +193,15 @@ def test_an_alert_that_does_not_end_warns(monkeypatch):
     assert "It had not ended" in finding.reason
 
 
-def test_an_alert_that_fires_before_anything_is_broken_cannot_be_drilled():
-    with pytest.raises(InstrumentFailure, match="fires already"):
+def test_an_alert_that_is_active_before_anything_is_broken_cannot_be_drilled(monkeypatch):
+    monkeypatch.setattr(alert_drill, "QUIET_S", 0.05)
+    with pytest.raises(InstrumentFailure, match="is active already"):
         found(World(state="firing"))
+
+
+def test_an_alert_that_an_earlier_check_set_off_is_waited_for():
+    world = World(state="firing", calms=True)
+    assert found(world, alertmanager=ScriptedAlertmanager(FACTS)).outcome is Outcome.PASS
 
 
 def test_an_alert_that_waits_longer_than_the_profile_watches_names_a_longer_profile(monkeypatch):
