@@ -37,16 +37,23 @@ class Service:
         self.process.wait(timeout=10)
 
 
-def start(folder: Path, name: str = "answers", environment: Mapping[str, str] | None = None) -> Service:
-    """Start ``name`` on a free port, in a folder of its own. Fails the test where it does not listen."""
+def start(
+    folder: Path, name: str = "answers", environment: Mapping[str, str] | None = None, **places: str
+) -> Service:
+    """Start ``name`` on a free port, in a folder of its own. Fails the test where it does not listen.
+
+    ``places`` are filled into its target file, beside its port.
+    """
     port = free_port()
     given = {"ANSWERS_OPS_KEY": OPS_KEY} if environment is None else dict(environment)
     process = subprocess.Popen(
         [sys.executable, str(HERE / f"{name}.py"), str(port)], cwd=folder, env=os.environ | given
     )
     target_file = folder / f"{name}.toml"
-    template = (HERE / f"{name}.toml").read_text(encoding="utf-8")
-    target_file.write_text(template.replace("@port@", str(port)), encoding="utf-8")
+    text = (HERE / f"{name}.toml").read_text(encoding="utf-8")
+    for place, value in {"port": str(port), **places}.items():
+        text = text.replace(f"@{place}@", value)
+    target_file.write_text(text, encoding="utf-8")
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
