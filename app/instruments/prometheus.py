@@ -34,6 +34,7 @@ from checks.contract.texts import seconds_in
 
 OF_THE_EXPRESSION = frozenset({"bad_data", "execution"})  # not that the server was too busy
 MAX_ERROR_CHARS = 1_000
+MOST_INFOS = 10  # of one metric, where what is scraped does not agree
 
 
 class _Error(Read):
@@ -218,8 +219,8 @@ class PrometheusReader:
 
     async def metadata(self) -> Mapping[str, MetricInfo]:
         """HELP and TYPE by metric name, as scraped (a histogram under its base name)."""
-        found = await self._api.get(_Metadata, "/api/v1/metadata", {"limit_per_metric": "1"})
-        return {name: MetricInfo(infos[0].kind, infos[0].help) for name, infos in found.data.items() if infos}
+        found = await self._api.get(_Metadata, "/api/v1/metadata", {"limit_per_metric": f"{MOST_INFOS}"})
+        return {name: _info_of(infos) for name, infos in found.data.items() if infos}
 
     async def label_values(self, label: str, selectors: Sequence[str] = ()) -> tuple[str, ...]:
         """The values of a label among the series that match; ``__name__`` gives the names of metrics."""
@@ -278,6 +279,11 @@ def _series_of(query: _Query) -> list[Series]:
         for sample in found.result
     )
     return [Series(labels, value, at) for labels, (at, value) in ends]
+
+
+def _info_of(infos: Sequence[_Info]) -> MetricInfo:
+    kinds = sorted({each.kind for each in infos})
+    return MetricInfo(kinds[0], infos[0].help, tuple(kinds[1:]))
 
 
 def _rule_of(group: _Group, position: int, rule: _Rule) -> Rule:

@@ -88,10 +88,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class MetricInfo:
-    """What HELP and TYPE say of a metric; it may have no series yet."""
+    """What HELP and TYPE say of a metric; it may have no series yet.
+
+    ``other_kinds`` are further TYPEs, where programs that are scraped do not agree.
+    """
 
     kind: str
     help: str
+    other_kinds: tuple[str, ...] = ()
 
 
 class Prometheus(Protocol):
