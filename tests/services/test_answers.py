@@ -32,6 +32,8 @@ MISSING = {
     "endpoint_health.rate_limit": "objectives.rate_limit",
     "error_recovery.upstream_hang": "levers.upstream",
     "error_recovery.compensation": "transaction",
+    "error_recovery.compensation_failure": "transaction",
+    "error_recovery.idempotency": "transaction",
     "load_scenarios.counts_agree": "health.requests",
     "load_scenarios.saturation": "objectives.peak_per_s",
 }
