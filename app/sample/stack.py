@@ -95,7 +95,7 @@ def status(folder: Path | None = None) -> State | None:
 
 
 def set_defects(names: Iterable[str], folder: Path | None = None) -> State:
-    """Give the running sample exactly these defects; only the chat API and what watches it restart.
+    """Give the running sample exactly these defects: the chat API restarts, and what watches it has no past.
 
     Raises SampleError where the sample is not up.
     """
@@ -141,5 +141,5 @@ def _clear(folder: Path) -> None:
     """Start with empty logs and journals: what is in them belongs to partners that are gone."""
     for file in (*folder.glob("*.log"), *folder.glob("orders.*")):
         file.unlink()
-    for kept in (*folder.glob("journal *"), folder / "monitoring", folder / "prometheus"):
+    for kept in (*folder.glob("journal *"), folder / "monitoring"):
         shutil.rmtree(kept, ignore_errors=True)

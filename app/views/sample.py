@@ -10,6 +10,7 @@ import streamlit as st
 from app.errors import UserError
 from app.sample import stack
 from app.sample.defects import AS_FOUND, DEFECTS, Defect
+from app.sample.monitoring import servers as monitoring
 from app.targets import SAMPLE_KEY
 from app.views import frame, marks, mending, source
 from app.wording import ABSENT, ago, family_title
@@ -105,12 +106,14 @@ def _parts(state: stack.State) -> str:
         ("Started", "n opt"),
     ]
     note = "Each is a process of its own"
-    return marks.heading("Parts", note) + marks.table(columns, rows, label="Processes of the sample")
+    table = marks.table(columns, rows, label="Processes of the sample")
+    missing = monitoring.unwatched(state)
+    return marks.heading("Parts", note) + table + (marks.banner(marks.text(missing), "na") if missing else "")
 
 
 def _defects(state: stack.State) -> None:
     on = set(state.defects)
-    st.html(marks.heading("Defects", "Mending one restarts the chat API only", count=len(on)))
+    st.html(marks.heading("Defects", "Mending one restarts only what has to", count=len(on)))
     busy = any(run.target == SAMPLE_KEY for run in source.active())
     if busy:
         words = "A run is going on: what changes now would change what it measures."

@@ -19,35 +19,9 @@ from app.sample.monitoring import servers
 from app.sample.processes import address
 from tests.instruments.prometheus_servers import needs_alertmanager
 from tests.sample.client import Client, eventually, new_question
+from tests.sample.watched import Watched
 
 pytestmark = needs_alertmanager
-
-
-class Watched:
-    """What Prometheus, Alertmanager and the pager of a sample say."""
-
-    def __init__(self, state: stack.State) -> None:
-        self.state = state
-
-    def prometheus(self, path: str, **query: str) -> Any:
-        url = f"{address(self.state.ports['prometheus'])}/api/v1/{path}"
-        return httpx.get(url, params=query, trust_env=False).raise_for_status().json()["data"]
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        return self.prometheus("query", query=expression)["result"]
-
-    def rules(self) -> dict[str, dict[str, Any]]:
-        groups = self.prometheus("rules")["groups"]
-        return {rule["name"]: rule for group in groups for rule in group["rules"]}
-
-    def firing(self) -> set[str]:
-        return {alert["labels"]["alertname"] for alert in self.prometheus("alerts")["alerts"]}
-
-    def routed(self) -> list[dict[str, Any]]:
-        return httpx.get(f"{address(self.state.ports['alertmanager'])}/api/v2/alerts", trust_env=False).json()
-
-    def pager(self) -> dict[str, Any]:
-        return httpx.get(f"{address(self.state.ports['stub'])}/pager", trust_env=False).json()
 
 
 @pytest.fixture

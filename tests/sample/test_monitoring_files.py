@@ -15,6 +15,7 @@ import yaml
 
 from app import paths
 from app.sample.monitoring import files
+from app.sample.monitoring.broken import CHANGES
 from app.sample.state import State
 from tests.instruments.prometheus_servers import INSTALL, needs_promtool
 
@@ -124,3 +125,21 @@ def panels(those: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for panel in those:
         yield panel
         yield from panels(panel.get("panels", []))
+
+
+@needs_promtool
+@needs_amtool
+@pytest.mark.parametrize("defect", CHANGES)
+def test_a_defect_changes_a_file_which_its_tool_still_takes(tmp_path: Path, defect: str):
+    healthy = files.rendered(state(tmp_path))
+    broken = state(tmp_path, defect)
+    assert files.rendered(broken) != healthy
+    assert files.write(broken)
+    folder = tmp_path / "monitoring"
+    assert accepted("promtool", "check", "config", str(folder / "prometheus.yml"))
+    assert accepted("amtool", "check-config", str(folder / "alertmanager.yml"))
+
+
+def test_all_defects_at_once_change_the_files(tmp_path: Path):
+    assert files.write(state(tmp_path, *CHANGES)) == set(files.NAMES) - {files.DASHBOARD}
+    assert files.write(state(tmp_path)) == set(files.NAMES)

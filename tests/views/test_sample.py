@@ -37,6 +37,14 @@ def test_parts_and_defects_are_shown_as_they_are(dashboard, running):
     assert f"{len(AS_FOUND)}\u00a0defects switched on" in text
 
 
+def test_a_sample_that_nothing_watches_says_how_to_get_what_would(dashboard, running):
+    assert "apt-get install" not in dashboard.open("sample").text or running.unwatched
+    running.model_copy(update={"unwatched": ("prometheus", "alertmanager")}).save()
+    text = dashboard.open("sample").text
+    assert "Prometheus and Alertmanager not found" in text
+    assert "apt-get install prometheus prometheus-alertmanager" in text
+
+
 def test_a_defect_is_mended_and_broken_again_from_its_row(dashboard, running, data_folder):
     page = dashboard.open("sample")
     page.app.button(key="switch_primary_route_500").click().run(timeout=60)

@@ -8,43 +8,44 @@ from app.sample.defects.noticing import API_CONTRACT, COUNTS_AGREE
 GOLDEN_SIGNALS, TARGETS_UP = "monitoring.golden_signals", "monitoring.targets_up"
 ALERT_RULES, RULES_ALIVE = "monitoring.alert_rules", "monitoring.rules_alive"
 ALERT_QUALITY, NOTIFICATION_PATH = "monitoring.alert_quality", "monitoring.notification_path"
+METRICS_EXPOSED = "monitoring.metrics_exposed"
 DASHBOARDS, ALERT_DRILL = "monitoring.dashboards", "monitoring.alert_drill"
-OF_SERIES = (ALERT_RULES, RULES_ALIVE, ALERT_QUALITY, DASHBOARDS, ALERT_DRILL)  # what needs the series
+OF_SERIES = (ALERT_RULES, DASHBOARDS, ALERT_DRILL)  # what needs the series
 
 MONITORING = (
     Defect(
         "metrics_absent",
         "There are no metrics",
         "GET /metrics is a 404.",
-        (API_CONTRACT, COUNTS_AGREE, "monitoring.metrics_exposed"),
+        (API_CONTRACT, COUNTS_AGREE, METRICS_EXPOSED, GOLDEN_SIGNALS, TARGETS_UP, *OF_SERIES),
         "monitoring",
     ),
     Defect(
         "metrics_unparseable",
         "Metrics cannot be parsed",
         "GET /metrics ends with a line that is not in Prometheus format.",
-        (COUNTS_AGREE, "monitoring.metrics_exposed"),
+        (COUNTS_AGREE, METRICS_EXPOSED, GOLDEN_SIGNALS, TARGETS_UP, *OF_SERIES),
         "monitoring",
     ),
     Defect(
         "metrics_secret_label",
         "A key stands in the metrics",
         "A metric has the model's API key as a label.",
-        ("monitoring.metrics_exposed",),
+        (METRICS_EXPOSED,),
         "monitoring",
     ),
     Defect(
         "metrics_cardinality",
         "A series for each session",
         "A counter has the session id as a label: 3,000 series after a start.",
-        ("monitoring.metrics_exposed",),
+        (METRICS_EXPOSED,),
         "monitoring",
     ),
     Defect(
         "latency_not_a_histogram",
         "Latency is a sum and a count",
         "Durations are a summary without buckets: an average is all that can be had of them.",
-        (GOLDEN_SIGNALS, ALERT_RULES, RULES_ALIVE, DASHBOARDS),
+        (GOLDEN_SIGNALS, RULES_ALIVE, DASHBOARDS),
         "monitoring",
     ),
     Defect(
@@ -58,7 +59,7 @@ MONITORING = (
         "saturation_unknown",
         "How full the service is cannot be seen",
         "There is no gauge of requests in flight.",
-        (GOLDEN_SIGNALS,),
+        (GOLDEN_SIGNALS, DASHBOARDS),
         "monitoring",
     ),
     Defect(
@@ -79,7 +80,7 @@ MONITORING = (
         "target_absent",
         "Prometheus does not know the service",
         "There is no scrape job for the chat API.",
-        (TARGETS_UP, *OF_SERIES),
+        (TARGETS_UP, RULES_ALIVE, *OF_SERIES),
         "monitoring",
     ),
     Defect(
@@ -93,7 +94,7 @@ MONITORING = (
         "target_is_another",
         "Under the job's name another service is scraped",
         "The target of the job chat is Alertmanager, which is up.",
-        (TARGETS_UP, *OF_SERIES),
+        (TARGETS_UP, RULES_ALIVE, *OF_SERIES),
         "monitoring",
     ),
     Defect(
@@ -114,7 +115,7 @@ MONITORING = (
         "histogram_buckets_dropped",
         "A relabelling drops the buckets",
         "To save series, Prometheus keeps no bucket of any histogram; the alert on latency needs them.",
-        (ALERT_RULES, RULES_ALIVE, DASHBOARDS),
+        (RULES_ALIVE, DASHBOARDS),
         "monitoring",
     ),
     Defect(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import os
 import re
 import sys
@@ -45,6 +46,7 @@ SOURCE = {
 UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 MOST_POINTS = 11_000  # what Prometheus gives for one series
 LEAST_STEP_S = 1.0
+SCRAPED_EVERY_S = 15  # what Grafana takes for granted of a data source that does not say
 
 
 class StandIn:
@@ -72,6 +74,7 @@ class StandIn:
                 Route("/api/dashboards/uid/{uid}", self.dashboard),
                 Route("/api/datasources", self.sources),
                 Route("/api/datasources/uid/{uid}", self.source),
+                Route("/api/datasources/uid/{uid}/resources/api/v1/label/{label}/values", self.values),
                 Route("/api/ds/query", self.query, methods=["POST"]),
                 Route("/api/v1/provisioning/alert-rules", self.alert_rules),
             ],
@@ -141,6 +144,15 @@ class StandIn:
         known = request.path_params["uid"] == SOURCE_UID
         return JSONResponse(SOURCE) if known else JSONResponse({"message": "Data source not found"}, 404)
 
+    async def values(self, request: Request) -> Response:
+        """The values of a label, as a dashboard's variable asks for them."""
+        if request.path_params["uid"] != SOURCE_UID:
+            return JSONResponse({"message": "Data source not found"}, 404)
+        path = f"/api/v1/label/{request.path_params['label']}/values"
+        async with httpx.AsyncClient(base_url=self.prometheus, timeout=30, trust_env=False) as client:
+            answer = await client.get(path, params=request.query_params.multi_items())
+        return Response(answer.content, answer.status_code, media_type="application/json")
+
     async def alert_rules(self, _: Request) -> Response:
         """None: the rules are Prometheus's."""
         return JSONResponse([])
@@ -162,12 +174,13 @@ class StandIn:
 async def _asked(client: httpx.AsyncClient, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
     now = time.time()
     start, end = _moment(body.get("from", "now-1h"), now), _moment(body.get("to", "now"), now)
+    points = min(int(query.get("maxDataPoints") or 1_000), MOST_POINTS)
+    step_s = max(LEAST_STEP_S, float(query.get("intervalMs") or 0) / 1000, (end - start) / points)
+    expression = _filled(query["expr"], step_s=step_s, range_s=end - start)
     if query.get("instant") and not query.get("range"):
-        path, asked = "/api/v1/query", {"query": query["expr"], "time": str(end)}
+        path, asked = "/api/v1/query", {"query": expression, "time": str(end)}
     else:
-        points = min(int(query.get("maxDataPoints") or 1_000), MOST_POINTS)
-        step_s = max(LEAST_STEP_S, float(query.get("intervalMs") or 0) / 1000, (end - start) / points)
-        asked = {"query": query["expr"], "start": str(start), "end": str(end), "step": f"{step_s:.3f}"}
+        asked = {"query": expression, "start": str(start), "end": str(end), "step": f"{step_s:.3f}"}
         path = "/api/v1/query_range"
     try:
         answer = (await client.post(path, data=asked)).json()
@@ -176,6 +189,26 @@ async def _asked(client: httpx.AsyncClient, query: Mapping[str, Any], body: Mapp
     if answer["status"] != "success":
         return {"error": f"{answer['errorType']}: {answer['error']}", "status": 400, "frames": []}
     return {"status": 200, "frames": _frames(query.get("refId", "A"), answer["data"])}
+
+
+def _filled(expression: str, *, step_s: float, range_s: float) -> str:
+    """The expression with the variables that Grafana's server fills in, for scrapes every 15 s."""
+    values = {
+        "__rate_interval_ms": f"{_rate_interval_s(step_s) * 1000:.0f}",
+        "__rate_interval": f"{_rate_interval_s(step_s):.0f}s",
+        "__interval_ms": f"{step_s * 1000:.0f}",
+        "__interval": f"{math.ceil(step_s)}s",
+        "__range_ms": f"{range_s * 1000:.0f}",
+        "__range_s": f"{range_s:.0f}",
+        "__range": f"{range_s:.0f}s",
+    }
+    return re.sub(
+        r"\$(?:(\w+)|\{(\w+)\})", lambda found: values.get(found[1] or found[2], found[0]), expression
+    )
+
+
+def _rate_interval_s(step_s: float) -> float:
+    return max(step_s + SCRAPED_EVERY_S, 4 * SCRAPED_EVERY_S)
 
 
 def _frames(ref_id: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ import httpx
 
 from app import paths
 from app.sample import processes
-from app.sample.monitoring import files
+from app.sample.monitoring import broken, files
 from app.sample.processes import Part, SampleError, address
 from app.sample.serving import HOST
 from app.sample.state import State, read_secrets, write_private
@@ -33,6 +33,18 @@ PARTS = (*PROGRAMS, "grafana")
 RESEND_S = 2  # an alert that is no longer sent is over after four times as long
 SETTLED_WITHIN_S = 20.0
 EVERY = "1s"  # one that is scraped less often is not waited for
+# Defects with which series are no longer there that were.
+SERIES_GONE = {
+    "metrics_absent",
+    "metrics_unparseable",
+    "latency_not_a_histogram",
+    "saturation_unknown",
+    "target_absent",
+    "target_down",
+    "target_is_another",
+    "target_scraped_hourly",
+    "histogram_buckets_dropped",
+}
 SCRAPES = 2  # as many as a rate needs
 SCRAPES_TO_FLAP = 12
 POLL_S = 0.05
@@ -90,21 +102,33 @@ def wait(state: State) -> None:
 def rearrange(state: State) -> State:
     """Bring their configuration in line with the defects.
 
-    Where it changes, Alertmanager starts anew: its alerts and counters are about what was before.
+    Where it changes, Alertmanager starts anew: its alerts and counters are about what was before. So does
+    Prometheus where series end: it knows their names for hours, even of those that are deleted.
     """
-    if state.unwatched or not files.write(state) - {files.DASHBOARD}:
+    if state.unwatched:
         return state
-    old = [part for part in state.parts if part.name == "alertmanager"]
-    processes.end(old)
-    order = [part.name for part in state.parts]
-    rest = tuple(part for part in state.parts if part not in old)
-    state = _start_alertmanager(state.model_copy(update={"parts": rest}).save())
-    parts = tuple(sorted(state.parts, key=lambda part: order.index(part.name)))
-    state = state.model_copy(update={"parts": parts}).save()
+    changed = files.write(state) - {broken.DASHBOARD}
+    ended = bool(SERIES_GONE & set(state.defects))
+    if ended:
+        state = _replaced(state, "prometheus", _start_prometheus)
+    if changed:
+        state = _replaced(state, "alertmanager", _start_alertmanager)
     wait(state)
-    with _prometheus(state) as api:
-        api.post("/-/reload").raise_for_status()
+    if changed and not ended:
+        with _prometheus(state) as api:
+            api.post("/-/reload").raise_for_status()
     return state
+
+
+def _replaced(state: State, name: str, start_one: Callable[[State], State]) -> State:
+    """The state with a part ended and started anew, in its old place."""
+    order = [part.name for part in state.parts]
+    old = [part for part in state.parts if part.name == name]
+    processes.end(old)
+    rest = tuple(part for part in state.parts if part not in old)
+    state = start_one(state.model_copy(update={"parts": rest}).save())
+    parts = tuple(sorted(state.parts, key=lambda part: order.index(part.name)))
+    return state.model_copy(update={"parts": parts}).save()
 
 
 def begin_anew(state: State) -> None:
@@ -129,7 +153,7 @@ def begin_anew(state: State) -> None:
 
 def _wanted(state: State) -> set[str]:
     """The URLs that Prometheus should scrape, and of the Alertmanagers that it should send to."""
-    settings = files.documents(state)[files.SCRAPES]
+    settings = files.documents(state)[broken.SCRAPES]
     scraped = {
         f"http://{place}{job['metrics_path']}"
         for job in settings["scrape_configs"]
@@ -179,9 +203,11 @@ def _parts(state: State) -> list[Part]:
 
 
 def _start_prometheus(state: State) -> State:
+    storage = state.folder / "prometheus"
+    shutil.rmtree(storage, ignore_errors=True)
     options = [
         f"--config.file={state.folder / 'monitoring' / 'prometheus.yml'}",
-        f"--storage.tsdb.path={state.folder / 'prometheus'}",
+        f"--storage.tsdb.path={storage}",
         "--storage.tsdb.retention.time=1d",
         f"--rules.alert.resend-delay={RESEND_S}s",
         "--web.enable-lifecycle",
