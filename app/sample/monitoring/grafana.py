@@ -150,7 +150,7 @@ class StandIn:
             return JSONResponse({"message": "Data source not found"}, 404)
         path = f"/api/v1/label/{request.path_params['label']}/values"
         async with httpx.AsyncClient(base_url=self.prometheus, timeout=30, trust_env=False) as client:
-            answer = await client.get(path, params=request.query_params.multi_items())
+            answer = await client.get(path, params=request.url.query)
         return Response(answer.content, answer.status_code, media_type="application/json")
 
     async def alert_rules(self, _: Request) -> Response:
