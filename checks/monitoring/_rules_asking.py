@@ -301,13 +301,18 @@ def _tables(
             for each in chosen
         }
         zero = all(each.value == 0 for each in chosen)
-        tables[name] = MetricFact(labels, tuple(sorted(rows)), name in past, zero, cut)
+        one = name.endswith("_info") and all(each.value == 1 for each in chosen)
+        tables[name] = MetricFact(labels, tuple(sorted(rows)), name in past, zero, one, cut)
     return tables
 
 
-def _kinds(wanted: Iterable[str], metadata: Mapping[str, MetricInfo]) -> dict[str, str]:
+def _kinds(wanted: Iterable[str], metadata: Mapping[str, MetricInfo]) -> dict[str, tuple[str, ...]]:
     bases = set(wanted) | {name.removesuffix(suffix) for name in wanted for suffix in SUFFIXES}
-    return {name: metadata[name].kind for name in sorted(bases) if name in metadata}
+    return {
+        name: (metadata[name].kind, *metadata[name].other_kinds)[:5]
+        for name in sorted(bases)
+        if name in metadata
+    }
 
 
 def _open_metrics(metadata: Mapping[str, MetricInfo], names: set[str]) -> tuple[str, ...]:

@@ -65,13 +65,14 @@ class MetricFact:
     """The series of one name: each row has, by label, the number of its value in the evidence, or -1.
 
     ``past``: none has a sample now, these had one within a day. ``zero``: all are 0 now, which says
-    something of a configured limit only. ``cut``: there are more series than are kept.
+    something of a configured limit only; ``one``: all are 1, as an info metric's are. ``cut``: there are more series than are kept.
     """
 
     labels: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
     past: bool = False
     zero: bool = False
+    one: bool = False
     cut: bool = False
 
 
@@ -86,7 +87,7 @@ class TargetFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that Prometheus said. ``kinds`` are TYPE by described name, of names that matter here.
+    """All that Prometheus said. ``kinds`` are TYPEs by described name, of names that matter here.
 
     ``similar`` has names that look like one that nobody has. ``first_words`` are those of all names.
     ``reaches`` says for each offset (s) whether there are samples that old. ``patterns`` are the names that
@@ -98,7 +99,7 @@ class Facts:
     left_out: int
     values: tuple[str, ...]
     metrics: dict[str, MetricFact]
-    kinds: dict[str, str]
+    kinds: dict[str, tuple[str, ...]]
     similar: dict[str, tuple[str, ...]]
     first_words: tuple[str, ...]
     patterns: dict[str, tuple[str, ...]]
@@ -188,12 +189,13 @@ class World:
     def described(self, name: str) -> tuple[str, str]:
         """The described metric that ``name`` is a series of, and its TYPE; empty where there is none."""
         kinds = self.facts.kinds
-        if "" in SERIES_OF.get(kinds.get(name, "none"), ()):
-            return name, kinds[name]
-        for suffix in SUFFIXES:
+        for suffix in ("", *SUFFIXES):
             base = name.removesuffix(suffix)
-            if base != name and suffix in SERIES_OF.get(kinds.get(base, "none"), ()):
-                return base, kinds[base]
+            if suffix and base == name:
+                continue
+            fitting = [kind for kind in kinds.get(base, ()) if suffix in SERIES_OF.get(kind, ())]
+            if fitting:
+                return base, fitting[0]
         return "", ""
 
     def wrong_kind(self, name: str) -> tuple[str, str]:
@@ -201,12 +203,13 @@ class World:
         kinds = self.facts.kinds
         for base in (name, *(name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix))):
             if base in kinds:
-                return base, kinds[base]
+                return base, " or ".join(kinds[base])
         return "", ""
 
     def is_info(self, name: str) -> bool:
         """Whether its value is always 1, and its labels tell."""
-        return name.endswith("_info") or self.kind(name) == "info"
+        found = self.facts.metrics.get(name)
+        return self.kind(name) == "info" or (name.endswith("_info") and found is not None and found.one)
 
     def interval_s(self, series: Sequence[Labels]) -> float:
         """The shortest scrape interval of the targets of ``series``; 0 where it is not known."""

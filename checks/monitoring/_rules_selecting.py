@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from checks.contract.promql import Matcher, Node, Selector, duration_text, written
 from checks.monitoring._rules_absent import may_be_missing
@@ -15,10 +16,11 @@ from checks.monitoring._rules_vectors import ANY_LABEL, Flaw, Presence, Vector, 
 
 CLOSED = frozenset(("le", "quantile", "__name__"))  # what a metric declares once and for all
 STATES = ("firing", "pending")
-EVENTS = frozenset((
-    "failed", "failure", "failures", "error", "errors", "errs", "exception", "exceptions", "panic", "panics",
-    "timeout", "timeouts", "rejected", "rejections", "dropped", "drops", "retries", "aborted", "evicted", "oom",
-    "conflicts", "invalid", "denied", "throttled", "expired", "lost", "refused",
+PUBLIC = frozenset((
+    "node", "kube", "container", "traefik", "nginx", "haproxy", "envoy", "istio", "redis", "pg", "mysql", "mongodb",
+    "kafka", "rabbitmq", "elasticsearch", "memcached", "probe", "prometheus", "alertmanager", "grafana", "etcd",
+    "coredns", "kubelet", "apiserver", "cadvisor", "go", "process", "promhttp", "jvm", "http", "grpc", "up",
+    "caddy", "consul", "vault", "nats", "minio", "loki", "thanos", "cortex", "otelcol", "argocd", "certmanager",
 ))  # fmt: skip
 # They tell what is scraped, so that a target has one value of each.
 IDENTITY = frozenset((
@@ -242,15 +244,18 @@ class Selecting:
         return never(self._flaw(node, f"nobody has a metric {name}", self._near(name)))
 
     def _unborn(self, name: str) -> str:
-        """Why a Go program may not even describe a counter of failures before the first."""
-        near = self._near(name)
-        events = _events(name) - _events(near)
+        """Why a Go program may not even describe a counter before its first increment.
+
+        Public exporters are left out: their names are known, and one that is not there is of another version.
+        """
+        first = _first_word(name)
+        events = set() if first in PUBLIC else _own_words(name, self._near(name))
         mine = {each.get("job", "") for other in self.world.facts.metrics for each in self.world.series(other)
-                if other.startswith(f"{_first_word(name)}_")}  # fmt: skip
+                if other.startswith(f"{first}_")}  # fmt: skip
         in_go = {each.get("job", "") for each in self.world.series("go_goroutines")}
         if not name.endswith("_total") or not events or not mine & in_go:
             return ""
-        return f"programs in Go tell a labelled counter of {', '.join(sorted(events))} only after the first"
+        return f"a program in Go tells a labelled counter (of {', '.join(sorted(events))}) only after its first increment"
 
     def _ends_in_total(self, name: str, total: str) -> bool:
         """Whether a counter that is described as ``name`` has its series under ``total``."""
@@ -359,8 +364,6 @@ class Selecting:
             return AT_LEAST_0
         if kind == "stateset":
             return ZERO_OR_ONE
-        if name.endswith(("_bytes", "_seconds_sum", "_bytes_sum", "_timestamp_seconds", "_uptime_seconds")):
-            return AT_LEAST_0
         return ANY
 
     def _unmatched(self, node: Selector, found: Found, series: Sequence[Labels]) -> Flaw:
@@ -384,9 +387,10 @@ def _first_word(name: str) -> str:
     return re.split("[_:]", name)[0]
 
 
-def _events(name: str) -> frozenset[str]:
-    """The words of a name that tell of something that may never have happened."""
-    return EVENTS & frozenset(re.split("[_:]", name))
+def _own_words(name: str, near: str) -> set[str]:
+    """The words of a name that are no slips for words of ``near``: it is then about something else."""
+    there = re.split("[_:]", near)
+    return {word for word in re.split("[_:]", name) if word and not get_close_matches(word, there, 1, 0.7)}
 
 
 def _named_in(job: str) -> set[str]:

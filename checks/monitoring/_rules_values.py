@@ -46,9 +46,14 @@ FORMS = (
     "[A-Z][A-Za-z0-9]*",
     "[a-z]+[A-Z][A-Za-z0-9]*",
 )
-ALIKE = {"[0-9]{1,2}": "[0-9]{1,3}", "[A-Z][a-z0-9]+": "[A-Z][A-Za-z0-9]*"}  # what a form may grow into
+ALIKE = {
+    "[1-5][0-9][0-9]": "[1-5][0-9][0-9]|0|[A-Z][A-Z_]+",  # no answer came: 0, IO_ERROR
+    "[0-9]{1,2}": "[0-9]{1,3}",
+    "[A-Z][a-z0-9]+": "[A-Z][A-Za-z0-9]*",
+}  # what a form may grow into
 STATUS, CLASS = FORMS[0], FORMS[4]
 MOST_VALUES = 60
+SHORTEST_SLIP = 6
 
 
 @dataclass(frozen=True)
@@ -247,8 +252,8 @@ def _slip_of(text: str, values: Sequence[str]) -> str:
     for value in values:
         if value != text and _folded(value) == _folded(text):
             return value
-    if len(text) < 4 or not text.isascii():
-        return ""
+    if len(text) < SHORTEST_SLIP or not text.isascii() or "/" in text:
+        return ""  # another route or command is often one letter away
     return next((value for value in values if _one_letter_off(text, value)), "")
 
 
@@ -257,7 +262,7 @@ def _folded(text: str) -> str:
 
 
 def _one_letter_off(text: str, value: str) -> bool:
-    """Whether one letter was added, lost, replaced or swapped with the next; digits make other values."""
+    """Whether one letter inside was added, lost or replaced, or two swapped; digits make other values."""
     if abs(len(text) - len(value)) > 1 or re.sub("[0-9]", "", text) == re.sub("[0-9]", "", value):
         return False
     changes = [
@@ -266,6 +271,8 @@ def _one_letter_off(text: str, value: str) -> bool:
     moved = "".join(text[op[1] : op[2]] + value[op[3] : op[4]] for op in changes)
     if any(character.isdigit() for character in moved):
         return False
+    if text[0] != value[0] or text[-1] != value[-1]:
+        return False  # plurals and prefixes are words of their own
     size = sum(max(op[2] - op[1], op[4] - op[3]) for op in changes)
     swapped = len(text) == len(value) and sorted(text) == sorted(value) and size == 2
     return size <= 1 or (swapped and len(changes) == 2)
