@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from tests.rules import corpus, exporters
 ROOT = Path(__file__).parents[2]
 # Long enough that an incident, which begins at ONSET_S, has been scraped several times over.
 SCRAPES = 13
+STEADY_S = 4
 GLOBAL = {
     "scrape_interval": "1s",
     "scrape_timeout": "1s",
@@ -43,10 +46,32 @@ class World:
             for position, rule in enumerate(group["rules"])
         }
 
+    def answer(self, expression: str) -> dict[str, Any]:
+        """What Prometheus says to an expression, be it an error."""
+        try:
+            return self.prometheus.get("/api/v1/query", query=expression)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
+
     def settle(self) -> None:
-        """Wait until enough has been scraped, and the incident of the state has come."""
+        """Wait until enough has been scraped, the incident of the state has come, and nothing else is down.
+
+        On a busy machine a scrape may take too long, and what it would have told is then gone for a moment.
+        """
+        down = {
+            f"{target.labels['job']} {target.labels['instance']}"
+            for page in exporters.pages().values()
+            for target in page.targets
+            if target.down in {"always", self.state}
+        }
         age = 'min(count_over_time(up{job!~"mysqld-exporter|meter"}[5m]))'
-        self.prometheus.until(lambda: _value(self.prometheus.query(age)) >= SCRAPES, timeout_s=120)
+
+        def settled() -> bool:
+            silent = self.prometheus.query(f"min_over_time(up{{job!='edge-api'}}[{STEADY_S}s]) == 0")
+            names = {f"{each['metric']['job']} {each['metric']['instance']}" for each in silent}
+            return _value(self.prometheus.query(age)) >= SCRAPES and names == down
+
+        self.prometheus.until(settled, timeout_s=170)
 
 
 def _value(result: list[dict[str, Any]]) -> float:
