@@ -14,7 +14,7 @@ from checks.contract.instruments.monitoring import Prometheus, Rule
 from checks.contract.promql import Node
 from checks.monitoring._kept import ACTION, NAMED, Kept, kept, named_in
 from checks.monitoring._readings import readings
-from checks.monitoring._service import Service
+from checks.monitoring._service import Service, values_now
 from checks.monitoring._signals import Context, Rulebook, covered, whose_is
 
 SEVERITIES = ("severity", "priority", "urgency", "level", "sev")
@@ -172,7 +172,7 @@ async def _may_have(label: str, metric: str, service: Service, prometheus: Prome
     """Whether series of ``metric`` have ``label``; what has no series now may have it."""
     if metric not in service.metrics:
         return True
-    return bool(await prometheus.label_values(label, [f"{metric}{service.selector}"]))
+    return bool(await values_now(label, f"{metric}{service.selector}", prometheus))
 
 
 async def link_of(url: str, http: Http, timeout_s: float) -> Link:

@@ -31,6 +31,7 @@ LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 PORTS = {"http": 80, "https": 443}
 YOUNG_S = 8.0  # a Prometheus that has just started scrapes first after five seconds
 PAUSE_S = 0.5
+MADE = frozenset(("up", "ALERTS", "ALERTS_FOR_STATE"))
 MOST_TARGETS = 50
 MOST_METRICS = 20_000
 COMMON_NAMES = frozenset(
@@ -54,6 +55,11 @@ class Service:
     names: tuple[str, ...] = ()
     metrics: frozenset[str] = frozenset()
     caches: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether there are none but those that Prometheus makes of every target itself."""
+        return all(name in MADE or name.startswith("scrape_") or ":" in name for name in self.metrics)
 
     @property
     def selector(self) -> str:
@@ -118,8 +124,14 @@ async def read_service(target: Target, prometheus: Prometheus) -> Service:
         marks=marks,
         names=_names(target, marks),
     )
-    metrics = await prometheus.label_values("__name__", [service.selector])
+    metrics = await values_now("__name__", service.selector, prometheus)
     return replace(service, metrics=frozenset(metrics[:MOST_METRICS]), caches=_caches(target))
+
+
+async def values_now(label: str, selector: str, prometheus: Prometheus) -> tuple[str, ...]:
+    """The values of ``label`` among the series that there are now: the index also has those of yesterday."""
+    answered = await prometheus.query(f"count by ({label}) ({selector})")
+    return tuple(value for each in answered.series if (value := each.labels.get(label)))
 
 
 def _caches(target: Target) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from checks.contract.instruments.monitoring import Prometheus, Rule
 from checks.contract.instruments.promql import PromQL
 from checks.contract.promql import Node, Selector, written
 from checks.monitoring._readings import Reading, Recording, Recordings, admits, readings
-from checks.monitoring._service import NAMING, Service, Whose
+from checks.monitoring._service import NAMING, Service, Whose, values_now
 from checks.monitoring._subjects import Admits, Subject, base, narrowed, subject_of
 
 MOST_LOOKED_UP = 60
@@ -184,7 +184,20 @@ def whose_is(selector: Selector, context: Context) -> Whose:
         return "own"
     if not name or not fits or elsewhere or name in service.metrics or _names_another(selector, service):
         return "other"
-    return "own" if name in context.kinds or base(name) in context.kinds else "nowhere"
+    return "own" if _announced(name, context) else "nowhere"
+
+
+def _announced(name: str, context: Context) -> bool:
+    """Whether a metric is there as HELP and TYPE only: a labelled counter before it is first counted up.
+
+    Not where other parts of it have series: a summary has no buckets, and buckets may be dropped.
+    """
+    family = base(name)
+    parts = {family, *(f"{family}_{part}" for part in ("bucket", "count", "sum", "total"))}
+    known = context.kinds.get(name) or context.kinds.get(family)
+    if known is None or (name.endswith("_bucket") and known == "summary"):
+        return False
+    return not parts & context.service.metrics
 
 
 def _fits(selector: Selector, labels: Mapping[str, str]) -> bool:
@@ -243,7 +256,7 @@ async def read_context(service: Service, book: Rulebook, prometheus: Prometheus)
         and not any(matcher.label in labels for labels in service.targets)
     }
     labelled = {
-        (name, label): await prometheus.label_values(label, [_of_service(name, service)])
+        (name, label): await values_now(label, f"{name}{service.selector}", prometheus)
         for name, label in sorted(unmarked)[:MOST_LOOKED_UP]
     }
     return dataclasses.replace(context, named=named, labelled=labelled)
@@ -251,10 +264,6 @@ async def read_context(service: Service, book: Rulebook, prometheus: Prometheus)
 
 def _own_at_once(selector: Selector, service: Service) -> bool:
     return selector.name in service.metrics and any(_fits(selector, labels) for labels in service.targets)
-
-
-def _of_service(name: str, service: Service) -> str:
-    return f"{name}{service.selector}"
 
 
 async def _naming(name: str, prometheus: Prometheus) -> tuple[Mapping[str, str], ...]:

@@ -70,10 +70,14 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The alerts of the service, and what became of their links by URL."""
+    """The alerts of the service, and what became of their links by URL.
+
+    ``silent``: Prometheus has no series that the service told it.
+    """
 
     alerts: tuple[Facts, ...]
     loaded: int
+    silent: bool
     selector: str
     links: dict[str, Link]
     reproduce: str
@@ -101,6 +105,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     return Evidence(
         alerts=tuple(found),
         loaded=sum(rule.kind == "alert" for rule in rules),
+        silent=service.silent,
         selector=service.selector,
         links=dict(zip(urls, links, strict=False)),
         reproduce=curl_line(target, request),
@@ -109,6 +114,12 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """The share of all alerts' qualities that are there; what is missing is named, the most common first."""
+    if evidence.silent:
+        return Finding.not_assessed(
+            f"Prometheus has no series {evidence.selector} now, so no alert can be told to be for this "
+            "service.",
+            follows_from="monitoring.targets_up",
+        )
     if not evidence.alerts:
         return Finding.failed(
             f"None of {plural(evidence.loaded, 'alert')} that Prometheus has loaded reads series of "

@@ -78,11 +78,15 @@ class Alert:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How many rules are loaded, and the alerts that tell of this service. ``unread`` could not be parsed."""
+    """How many rules are loaded, and the alerts that tell of this service. ``unread`` could not be parsed.
+
+    ``silent``: Prometheus has no series that the service told it.
+    """
 
     rules: int
     alerts: int
     selector: str
+    silent: bool
     metrics: tuple[str, ...]
     telling: tuple[Alert, ...]
     unread: tuple[str, ...]
@@ -118,6 +122,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         rules=len(rules),
         alerts=sum(rule.kind == "alert" for rule in rules),
         selector=service.selector,
+        silent=service.silent,
         metrics=tuple(sorted(service.metrics))[:500],
         telling=tuple(telling[:MOST_ALERTS]),
         unread=tuple(map(_text, unread[:20])),
@@ -131,7 +136,7 @@ def _text(text: str) -> str:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Without latency or errors it fails; what else is missing warns."""
-    if not evidence.metrics:
+    if evidence.silent:
         return Finding.not_assessed(
             f"Prometheus has no series {evidence.selector} now, so no alert can be told to be for this "
             "service.",

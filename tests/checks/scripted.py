@@ -397,7 +397,8 @@ class ScriptedPrometheus:
     """What it scrapes, its rules and metadata, and answers to expressions.
 
     ``answers`` maps an expression to its Answered or its series, or is a function of the expression; what it
-    does not have is an empty result. A script of InstrumentFailure in place of any part is raised.
+    does not have is an empty result; a count by name counts the names of ``label_values``. A script of
+    InstrumentFailure in place of any part is raised.
     """
 
     def __init__(
@@ -427,6 +428,9 @@ class ScriptedPrometheus:
         await asyncio.sleep(0)
         answers = self.answers
         found = answers(expression) if callable(answers) else answers.get(expression)
+        if found is None and expression.startswith("count by (__name__) ("):
+            names = self.values("__name__", [expression.partition(") (")[2][:-1]])
+            found = [Series({"__name__": name}, 1.0, 1.0) for name in names]
         if isinstance(found, InstrumentFailure):
             raise found
         return found if isinstance(found, Answered) else Answered(tuple(found or ()))

@@ -9,7 +9,7 @@ import pytest
 
 from app.instruments.promql import PromqlParser
 from checks.contract import Failure, FailureKind, InstrumentFailure, Outcome, Reply
-from checks.contract.instruments.monitoring import Alert
+from checks.contract.instruments.monitoring import Alert, Series
 from checks.monitoring import alert_quality
 from tests.checks.monitoring.test_alert_rules import METRICS, a_prometheus, a_watched_target
 from tests.checks.scripted import ScriptedHttp, ScriptedInstruments, a_rule, gather, measure
@@ -166,13 +166,14 @@ def test_a_label_that_no_series_has_is_a_mistake():
         annotations={"summary": "{{ $labels.instance }} {{ $labels.rout }}", "runbook_url": RUNBOOK},
     )
 
-    def values(label, selectors):
-        return METRICS if label == "__name__" else ("/ask",) if label == "route" else ()
+    def answers(expression):
+        by_route = expression == 'count by (route) (http_requests_total{job="chat"})'
+        return [Series({"route": "/ask"}, 1.0, 1.0)] if by_route else None
 
-    finding = measured(alert, label_values=values)
+    finding = measured(alert, answers=answers)
     assert "names `$labels.rout` in its summary" in finding.reason
     alert = an_alert(alert.expression, annotations={"summary": "{{ $labels.route }}", "runbook_url": RUNBOOK})
-    assert measured(alert, label_values=values).outcome is Outcome.PASS
+    assert measured(alert, answers=answers).outcome is Outcome.PASS
 
 
 def test_a_metric_without_series_may_have_any_label():
@@ -181,8 +182,7 @@ def test_a_metric_without_series_may_have_any_label():
         'http_requests_total{status="500"} > 5',
         annotations={"summary": "{{ $labels.route }}", "runbook_url": RUNBOOK},
     )
-    values = lambda label, selectors: metrics if label == "__name__" else ()  # noqa: E731
-    assert measured(alert, label_values=values).outcome is Outcome.PASS
+    assert measured(alert, metrics=metrics).outcome is Outcome.PASS
 
 
 def test_half_of_it_still_warns_and_less_fails():
@@ -227,3 +227,9 @@ def test_links_are_opened_once_each_and_not_more_than_thirty():
     http = ScriptedHttp({})
     measured(*rules, http=http)
     assert len(http.sent) == 30
+
+
+def test_a_service_without_series_is_not_assessed():
+    finding = measured(an_alert(), metrics=("up", "scrape_duration_seconds"))
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert finding.follows_from == "monitoring.targets_up"

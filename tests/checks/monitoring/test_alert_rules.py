@@ -177,13 +177,14 @@ def test_series_of_a_proxy_that_name_the_service_count():
 def test_its_own_series_with_another_services_label_do_not_count():
     other = a_rule("Errors", 'sum(rate(http_requests_total{service="orders", status=~"5.."}[5m])) > 1')
 
-    def values(label, selectors):
-        return METRICS if label == "__name__" else has
+    def answers(expression):
+        by_service = expression == 'count by (service) (http_requests_total{job="chat"})'
+        return [Series({"service": name}, 1.0, 1.0) for name in has] if by_service else None
 
     has = ("chat",)
-    assert measured(LATENCY, other, CACHE, DOWN, label_values=values).outcome is Outcome.FAIL
+    assert measured(LATENCY, other, CACHE, DOWN, answers=answers).outcome is Outcome.FAIL
     has = ("chat", "orders")
-    assert measured(LATENCY, other, CACHE, DOWN, label_values=values).outcome is Outcome.PASS
+    assert measured(LATENCY, other, CACHE, DOWN, answers=answers).outcome is Outcome.PASS
 
 
 def test_the_hit_rate_of_its_redis_counts():
@@ -219,7 +220,7 @@ def test_a_service_that_cannot_be_told_from_others_is_not_assessed():
 
 
 def test_a_service_without_series_is_not_assessed():
-    finding = measured(*ALL, metrics=())
+    finding = measured(*ALL, metrics=("up", "scrape_duration_seconds", "ALERTS", "job:errors:ratio"))
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert finding.follows_from == "monitoring.targets_up"
 
@@ -239,3 +240,20 @@ def test_thousands_of_rules_give_bounded_evidence():
     )
     assert len(found.telling) == 200
     assert found.alerts == 3_000
+
+
+def test_a_summary_has_no_buckets_and_buckets_may_be_dropped():
+    rest = tuple(name for name in METRICS if not name.endswith("_bucket"))
+    for kind in ("summary", "histogram"):
+        about = {"http_request_duration_seconds": MetricInfo(kind, "Time.")}
+        finding = measured(*ALL, metrics=rest, metadata=about)
+        assert (
+            "Slow reads http_request_duration_seconds_bucket, which Prometheus does not have"
+            in finding.reason
+        )
+
+
+def test_a_histogram_that_has_observed_nothing_yet_counts():
+    rest = tuple(name for name in METRICS if "duration" not in name)
+    about = {"http_request_duration_seconds": MetricInfo("histogram", "Time.")}
+    assert measured(*ALL, metrics=rest, metadata=about).outcome is Outcome.PASS
