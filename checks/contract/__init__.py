@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from checks.contract.findings import Finding, Limit, Outcome, curve_share
+from checks.contract.findings import LEAST_SHARE, Finding, Limit, Outcome, curve_limit, curve_share
 from checks.contract.instruments import Instruments, Profile
 from checks.contract.instruments.failures import Failure, FailureKind, InstrumentFailure
 from checks.contract.instruments.faults import ProxyCall
@@ -58,6 +58,7 @@ from checks.contract.texts import document_in, escaped, printable
 from checks.contract.wording import plural, show
 
 __all__ = [
+    "LEAST_SHARE",
     "Answer",
     "Arrivals",
     "Auth",
@@ -124,6 +125,7 @@ __all__ = [
     "Wish",
     "at_path",
     "curl_line",
+    "curve_limit",
     "curve_share",
     "document_in",
     "escaped",

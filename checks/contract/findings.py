@@ -89,6 +89,16 @@ def curve_share(value: float, *, p10: float, median: float) -> float:
     return min(1.0, worse / 0.9)
 
 
+LEAST_SHARE = 0.1  # a warning on a curve earns at least this; what earns less is a failure
+
+
+def curve_limit(*, p10: float, median: float) -> Limit:
+    """Passes at the curve's ``p10``; warns down to where it earns LEAST_SHARE (the curve's inverse)."""
+    sigma = math.log(median / p10) / NormalDist().inv_cdf(0.9)
+    least = median * math.exp(sigma * NormalDist().inv_cdf(1 - 0.9 * LEAST_SHARE))
+    return Limit.at_most(p10, least)
+
+
 class Remarks(TypedDict, total=False):
     """The optional parts of a finding that has a number judged by a limit."""
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from statistics import NormalDist, median
+from statistics import median
 from time import monotonic
 
 from checks.contract import (
@@ -31,10 +31,10 @@ from checks.contract import (
     InstrumentFailure,
     Instruments,
     Kind,
-    Limit,
     Outcome,
     StreamReply,
     Target,
+    curve_limit,
     curve_share,
     document_in,
     objective,
@@ -59,7 +59,6 @@ TIMEOUT_S = 20.0
 GIVE_UP = 3
 ALL_AT_ONCE_RATIO = 0.9
 FEW_TOKENS = 5  # with fewer, "all at once" says nothing
-LEAST_SHARE = 0.1  # a warning earns at least this; what earns less is a failure
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if 2 * len(good) < len(measured):
         return Finding.failed(_no_token(evidence, measured), fix=REPAIR, reproduce=evidence.reproduce)
     times_ms = sorted(stream.first_token_ms or 0.0 for stream in good)
-    value_ms, limit = median(times_ms), _limit(thresholds)
+    value_ms, limit = median(times_ms), curve_limit(p10=thresholds.p10_ms, median=_median_ms(thresholds))
     finding = Finding.by_limit(
         value_ms,
         "ms",
@@ -211,14 +210,6 @@ def _nothing_measured(evidence: Evidence) -> str:
 def _median_ms(thresholds: Thresholds) -> float:
     """The curve's median: as declared, or as far above ``p10_ms`` as by default where only that is looser."""
     return max(thresholds.median_ms, thresholds.p10_ms * 2.5)
-
-
-def _limit(thresholds: Thresholds) -> Limit:
-    """Passes at the curve's p10; warns down to where it earns LEAST_SHARE (the curve's inverse)."""
-    middle_ms = _median_ms(thresholds)
-    sigma = math.log(middle_ms / thresholds.p10_ms) / NormalDist().inv_cdf(0.9)
-    least_ms = middle_ms * math.exp(sigma * NormalDist().inv_cdf(1 - 0.9 * LEAST_SHARE))
-    return Limit.at_most(thresholds.p10_ms, least_ms)
 
 
 def _median_interval(ordered: list[float]) -> tuple[float, float] | None:

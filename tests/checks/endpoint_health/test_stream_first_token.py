@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checks.contract import Event, Failure, FailureKind, Outcome, StreamReply, curve_share
+from checks.contract import LEAST_SHARE, Event, Failure, FailureKind, Outcome, StreamReply, curve_share
 from checks.endpoint_health import stream_first_token
 from tests.checks.scripted import (
     ScriptedInstruments,
@@ -68,7 +68,7 @@ def test_on_the_curve():
 
 def test_the_least_share_is_where_a_warning_ends():
     limit = measured(stream(800)).limit
-    assert curve_share(limit.warn_at, p10=800, median=2000) == pytest.approx(stream_first_token.LEAST_SHARE)
+    assert curve_share(limit.warn_at, p10=800, median=2000) == pytest.approx(LEAST_SHARE)
     assert measured(stream(limit.warn_at)).outcome is Outcome.WARN
     assert measured(stream(limit.warn_at + 1)).outcome is Outcome.FAIL
 
