@@ -33,7 +33,7 @@ MODEL_PLACES = 24  # with those who wait
 SLOW_CACHE_PROXY = "cache-direct"
 TOKEN_VALID_S = 365 * 86_400  # longer than a sample is up
 TOKEN_OLD_S = 86_400
-LATE_RESTART_S = 30.0
+LATE_RESTART_S = 15.0
 # Defects of how the cache's server is set up.
 OWN_CACHE = ("cache_password_unknown", "cache_unbounded", "cache_refuses_when_full", "cache_frees_nothing")
 

@@ -21,6 +21,7 @@ from types import FrameType
 
 TETHER_NAME = "GREENLIGHT_SAMPLE_TETHER"
 SHORT_LIFE_S = 1.0
+ORDERLY = (0, -signal.SIGTERM, -signal.SIGINT)  # many programs end by the signal when they have cleaned up
 POLL_S = 0.05
 PAUSE_S = 0.5  # after a short life, so that a program that cannot live does not take the machine with it
 
@@ -65,7 +66,7 @@ class Supervisor:
     def _rest(self, status: int, lived_s: float) -> None:
         sys.stderr.write(f"the program ended with {status} after {lived_s:.1f} s\n")
         pause_s = PAUSE_S if lived_s < SHORT_LIFE_S else 0.0
-        if status != 0:
+        if status not in ORDERLY:
             pause_s = math.inf if self._after_crash_s is None else max(pause_s, self._after_crash_s)
         until = time.monotonic() + pause_s
         while self._told is None and time.monotonic() < until:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.sample.chat import problems
 from app.sample.chat.settings import Settings
 
-COLD_S = 14.0
+COLD_S = 12.0
 
 
 def server_kind(defects: AbstractSet[str]) -> type[uvicorn.Server]:
