@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from checks.contract import FailureKind, InstrumentFailure, Reply, Request, printable
 from checks.contract.instruments.http import Http
 from checks.contract.instruments.monitoring import Prometheus, Rule
-from checks.contract.promql import Node
+from checks.contract.promql import Node, Selector
 from checks.monitoring._kept import ACTION, NAMED, Kept, kept, named_in
 from checks.monitoring._readings import readings
 from checks.monitoring._service import Service, values_now
@@ -70,14 +70,20 @@ class Link:
 
 def facts_of(rules: Sequence[Rule], book: Rulebook, context: Context) -> list[Facts]:
     """The alerts that read series of the service."""
-    found = []
-    for number, node in book.alerts.items():
-        own = any(
-            whose_is(each.selector, context) == "own" for each in readings(node, book.recordings)
-        ) or covered(node, book.recordings, context)
-        if own:
-            found.append(_facts(rules[number], node, book, context.service))
-    return found
+    return [
+        _facts(rules[number], node, book, context.service)
+        for number, node in book.alerts.items()
+        if any(_of_service(each.selector, context) for each in readings(node, book.recordings))
+        or any(each.whose == "own" for each in covered(node, book.recordings, context))
+    ]
+
+
+def _of_service(selector: Selector, context: Context) -> bool:
+    """Whether it reads series of the service, or says that it means them though there are none now."""
+    marks = (context.service.marks or {}).items()
+    names = any(each.operator == "=" and (each.label, each.value) in marks for each in selector.matchers)
+    whose = whose_is(selector, context)
+    return whose == "own" or (names and (whose == "nowhere" or context.service.silent))
 
 
 def _facts(rule: Rule, node: Node, book: Rulebook, service: Service) -> Facts:

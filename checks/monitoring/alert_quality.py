@@ -114,10 +114,9 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """The share of all alerts' qualities that are there; what is missing is named, the most common first."""
-    if evidence.silent:
+    if not evidence.alerts and evidence.silent:
         return Finding.not_assessed(
-            f"Prometheus has no series {evidence.selector} now, so no alert can be told to be for this "
-            "service.",
+            f"Prometheus has no series {evidence.selector} now, and no alert names them.",
             follows_from="monitoring.targets_up",
         )
     if not evidence.alerts:

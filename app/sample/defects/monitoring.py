@@ -45,7 +45,7 @@ MONITORING = (
         "latency_not_a_histogram",
         "Latency is a sum and a count",
         "Durations are a summary without buckets: an average is all that can be had of them.",
-        (GOLDEN_SIGNALS, RULES_ALIVE, DASHBOARDS),
+        (GOLDEN_SIGNALS, ALERT_RULES, RULES_ALIVE, DASHBOARDS),
         "monitoring",
     ),
     Defect(
@@ -115,7 +115,7 @@ MONITORING = (
         "histogram_buckets_dropped",
         "A relabelling drops the buckets",
         "To save series, Prometheus keeps no bucket of any histogram; the alert on latency needs them.",
-        (RULES_ALIVE, DASHBOARDS),
+        (ALERT_RULES, RULES_ALIVE, DASHBOARDS),
         "monitoring",
     ),
     Defect(

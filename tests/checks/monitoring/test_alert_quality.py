@@ -229,7 +229,15 @@ def test_links_are_opened_once_each_and_not_more_than_thirty():
     assert len(http.sent) == 30
 
 
-def test_a_service_without_series_is_not_assessed():
-    finding = measured(an_alert(), metrics=("up", "scrape_duration_seconds"))
+QUIET = ("up", "scrape_duration_seconds")
+
+
+def test_without_series_alerts_that_name_the_service_are_looked_at():
+    named = an_alert(RATIO.replace("{status", '{job="chat", status'))
+    assert measured(named, metrics=QUIET, metadata={}).outcome is Outcome.PASS
+
+
+def test_without_series_and_alerts_that_name_it_nothing_is_said():
+    finding = measured(an_alert(), metrics=QUIET, metadata={})
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert finding.follows_from == "monitoring.targets_up"
