@@ -26,13 +26,14 @@ from checks.contract import (
     TransactionRequest,
     document_in,
 )
-from checks.error_recovery._flow import POLL_S, TIMEOUT_S, captured, new_values, problem_of, rendered
+from checks.error_recovery._flow import TIMEOUT_S, captured, new_values, problem_of, rendered
 from checks.error_recovery._state import Change, State, changes, drop, effects, read_state
 
 AGAIN = 3
 AT_ONCE = 4
 HOLD_S = 0.25  # all but the last byte is sent, then the last of each at the same moment
 LATE_S = 0.3
+LOOK_S = 0.05
 READING = frozenset(("GET", "HEAD", "OPTIONS"))
 BY_ITSELF = frozenset(("PUT", "DELETE"))  # RFC 9110, 9.2.2: idempotent without a key
 MAX_CANDIDATES = 3
@@ -222,14 +223,17 @@ async def _until(
 
 
 async def _still(
-    instruments: Instruments, transaction: Transaction, values: Mapping[str, str | int], at_least_s: float = 0.0
+    instruments: Instruments,
+    transaction: Transaction,
+    values: Mapping[str, str | int],
+    at_least_s: float = 0.0,
 ) -> State:
     """The state once it no longer moves, or when ``settle_s`` is over."""
-    await asyncio.sleep(at_least_s)
+    await asyncio.sleep(min(at_least_s, transaction.settle_s))
     deadline = monotonic() + transaction.settle_s
     now = await read_state(instruments, transaction.state, values)
     while monotonic() < deadline:
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(LOOK_S)
         earlier, now = now, await read_state(instruments, transaction.state, values)
         if not changes(earlier, now):
             break

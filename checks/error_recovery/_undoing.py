@@ -40,7 +40,7 @@ from checks.error_recovery._state import Change, State, changes, effects, read_s
 
 TRIES = 3
 LOOK_S = 0.03
-REPLY_S = 6.0  # by then a step that hangs is restored, and fails at the latest
+REPLY_S = 4.0  # by then a step that hangs is restored, and fails at the latest
 HOLD_S = 1.0  # the undo goes on failing for this long at least
 OUTAGE_PARTS = 5  # or a fifth of the profile's outage, so that one who gives up early is seen
 BEFORE_KILL_S = 0.3

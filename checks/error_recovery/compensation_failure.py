@@ -113,10 +113,10 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             words, value=len(left), unit="count", limit=limit, fix=FIX, reproduce=evidence.reproduce
         )
     finding = Finding.passed(
-        f"{plural(len(carried), 'failed undo')} were carried on within "
+        f"Carried on: {plural(len(carried), 'failed undo')}, within "
         f"{show(max((each.settled_s for each in carried), default=0.0), 's')} once the partner was back, "
         f"limit {show(evidence.settle_s, 's')}"
-        f"{', one of them over a kill of the service' if any(each.killed for each in carried) else ''}.",
+        f"{'; one of them over a kill of the service' if any(each.killed for each in carried) else ''}.",
         value=len(left),
         unit="count",
         limit=limit,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,3 +103,79 @@ class Shop:
             for step in reversed(done):
                 self.undo(step, key)
         return Reply("/orders", self.reports)
+
+
+@dataclass
+class SlowShop(Shop):
+    """A shop that takes its time: a step whose partner hangs waits, and an undo needs its partner.
+
+    ``undo``: what becomes of an undo that fails: ``tried`` again until it works, ``dropped``, or ``left`` for
+    people. ``flag`` is how many are pending as the shop shows it. ``forgets``: a kill loses what is pending.
+    ``answers_late``: the reply comes when all is undone.
+    """
+
+    undo_failing: str = "tried"
+    forgets: bool = False
+    answers_late: bool = False
+    left: list[tuple[str, str]] = field(default_factory=list)
+    flag: int = 0
+
+    def instruments(self, **more: Any) -> ScriptedInstruments:
+        return ScriptedInstruments(http=self, faults=KillingFaults(self), counts=self, **more)
+
+    async def read(self, count: object, what: str, key: str) -> float:
+        return self.flag
+
+    async def send(self, request: Request, **_: Any) -> Reply:
+        await asyncio.sleep(0.001)
+        if request.method == "GET":
+            return self.state(request) if request.url == "/state" else Reply(request.url, 200)
+        return await self.slow_order(request)
+
+    def state(self, request: Request) -> Reply:
+        if self.undo_failing == "tried":
+            self.left[:] = [one for one in self.left if not self.undone(*one)]
+            self.flag = len(self.left)
+        return super().state(request)
+
+    def undone(self, step: str, key: str) -> bool:
+        if step in self.faults.away:
+            return False
+        self.undo(step, key)
+        return True
+
+    async def slow_order(self, request: Request) -> Reply:
+        key, done = request.headers["Key"], []
+        for step in STEPS:
+            way = self.faults.away.get(step)
+            if way == "hang":
+                for _ in range(30):
+                    await asyncio.sleep(0.01)
+                    if step not in self.faults.away:
+                        break
+            if way:
+                failed = [one for one in reversed(done) if not self.undone(one, key)]
+                self.left += [(one, key) for one in failed if self.undo_failing != "dropped"]
+                self.flag = len(self.left)
+                while self.answers_late and self.left:
+                    await asyncio.sleep(0.01)
+                return Reply("/orders", 503)
+            self.do(step, key)
+            done.append(step)
+            await asyncio.sleep(0.005)
+        return Reply("/orders", 201)
+
+
+class KillingFaults(ScriptedFaults):
+    """Levers of a shop; a kill loses what the shop has in memory only."""
+
+    def __init__(self, shop: SlowShop) -> None:
+        super().__init__(shop.faults.declared)
+        self.shop, shop.faults = shop, self
+
+    @asynccontextmanager
+    async def _broken(self, lever: str, way: str) -> AsyncIterator[None]:
+        async with super()._broken(lever, way):
+            if way == "kill" and self.shop.forgets:
+                self.shop.left.clear()
+            yield

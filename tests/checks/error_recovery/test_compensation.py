@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
 import pytest
 
-from checks.contract import InstrumentFailure, Outcome, Reply
+from checks.contract import InstrumentFailure, Outcome, Reply, Request
 from checks.error_recovery import compensation
 from tests.checks.error_recovery.shop import STEPS, Shop, a_shop_target
-from tests.checks.scripted import gather, judge
+from tests.checks.scripted import ScriptedFaults, ScriptedInstruments, a_target, gather, judge
 
 
 def measured(shop: Shop, target=None):
@@ -134,3 +138,141 @@ def test_two_runs_with_one_seed_share_no_key():
     for _ in range(2):
         gather(compensation, a_shop_target(), shop.instruments())
     assert len(set(shop.keys)) == 8
+
+
+@dataclass
+class Carts:
+    """``leaves``: what becomes of a cart whose payment failed; None removes it. ``later`` pays it later."""
+
+    leaves: str | None = "void"
+    obeys: bool = True
+    later: bool = False
+    carts: dict[str, str] = field(default_factory=dict)
+    paid: int = 0
+    number: int = 0
+    events: list[str] = field(default_factory=list)
+    faults: ScriptedFaults = field(default_factory=lambda: ScriptedFaults({"bank": ("refuse",)}))
+
+    def instruments(self) -> ScriptedInstruments:
+        self.faults.events = self.events
+        return ScriptedInstruments(http=self, faults=self.faults)
+
+    async def send(self, request: Request, **_: Any) -> Reply:
+        if request.url == "/bank":
+            if self.later and not self.faults.away:
+                self.pay_later()
+            return self.said(200, {"paid": self.paid})
+        if request.url == "/carts":
+            return self.new(request)
+        cart = request.url.split("/")[2]
+        if request.method == "GET":
+            known = self.carts.get(cart)
+            return self.said(200, {"id": cart, "state": known}) if known else self.said(404, {})
+        return self.pay(request, cart)
+
+    def new(self, request: Request) -> Reply:
+        self.events.append("cart")
+        if request.headers.get("X-Fail") == "cart":
+            return self.said(503, {})
+        self.number += 1
+        self.carts[f"c{self.number}"] = "open"
+        return self.said(201, {"id": f"c{self.number}"})
+
+    def pay(self, request: Request, cart: str) -> Reply:
+        self.events.append("pay")
+        if self.faults.away and self.later:
+            self.carts[cart] = "waits"
+            return self.said(202, {})
+        if self.faults.away or (self.obeys and request.headers.get("X-Fail") == "payment"):
+            del self.carts[cart]
+            self.carts |= {cart: self.leaves} if self.leaves else {}
+            return self.said(503, {})
+        self.carts[cart], self.paid = "paid", self.paid + 5
+        return self.said(201, {})
+
+    def pay_later(self) -> None:
+        for cart in [cart for cart, state in self.carts.items() if state == "waits"]:
+            self.carts[cart], self.paid = "paid", self.paid + 5
+
+    def said(self, status: int, content: Any) -> Reply:
+        return Reply("", status, {}, json.dumps(content).encode())
+
+
+# A cart, then its payment; the shop gives it an id, and steps fail by a header or a lever.
+FLOW = {
+    "requests": [
+        {"name": "cart", "path": "/carts", "capture": {"cart": "id"}},
+        {"name": "pay", "path": "/carts/{cart}/pay", "body": {"amount": 5}},
+    ],
+    "settle_s": 0.1,
+    "state": [
+        {"name": "bank", "url": "/bank"},
+        {"name": "cart", "url": "/carts/{cart}", "undone": {"json": "state", "equals": "void"}},
+    ],
+    "steps": [{"name": "payment", "fail_header": {"X-Fail": "payment"}}],
+}
+
+
+def found(carts: Carts, **changes: Any):
+    levers = {"bank": {"kind": "command", "break": ["x"], "restore": ["y"]}}
+    target = a_target(levers=levers, transaction=FLOW | changes)
+    return judge(compensation, gather(compensation, target, carts.instruments()), target)
+
+
+def test_what_is_void_again_counts_as_undone():
+    carts = Carts()
+    finding = found(carts)
+    assert finding.outcome is Outcome.PASS, finding.reason
+    assert set(carts.carts.values()) == {"paid", "void"}
+
+
+def test_what_the_transaction_made_and_left_is_named():
+    finding = found(Carts(leaves="open"))
+    assert finding.outcome is Outcome.FAIL
+    assert 'Step payment: cart {"id": "c2", "state": "open"} left' in finding.reason
+
+
+def test_a_party_where_nothing_is_any_more_is_as_before():
+    assert found(Carts(leaves=None)).outcome is Outcome.PASS
+
+
+def test_a_header_that_the_service_does_not_obey_tries_nothing():
+    finding = found(Carts(obeys=False))
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "the header X-Fail made no difference" in finding.reason
+
+
+def test_a_lever_is_broken_right_before_the_request_within_which_it_must_be():
+    carts = Carts()
+    steps = [{"name": "payment", "lever": "bank", "request": "pay"}]
+    assert found(carts, steps=steps).outcome is Outcome.PASS
+    assert carts.events == ["cart", "pay", "cart", "broke bank refuse", "pay", "restored bank refuse"]
+
+
+def test_a_request_that_gives_nothing_to_capture_fails_the_transaction():
+    requests = [{"name": "cart", "path": "/carts", "capture": {"cart": "number"}}]
+    finding = found(Carts(), requests=requests)
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "nothing at `number` to capture as {cart}" in finding.reason
+
+
+def test_a_state_that_cannot_be_looked_up_after_the_failure_proves_nothing():
+    steps = [{"name": "cart", "fail_header": {"X-Fail": "cart"}}]
+    finding = found(Carts(), steps=steps, state=FLOW["state"][1:])
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "gave nothing to capture" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("expect", "later", "outcome"),
+    [
+        ("carried_on", True, Outcome.PASS),
+        ("carried_on", False, Outcome.FAIL),
+        ("compensated", True, Outcome.FAIL),
+        ("compensated", False, Outcome.PASS),
+        ("either", True, Outcome.PASS),
+    ],
+)
+def test_what_must_come_of_a_failed_step_can_be_declared(expect: str, later: bool, outcome: Outcome):
+    steps = [{"name": "payment", "lever": "bank", "request": "pay", "expect": expect}]
+    assert found(Carts(later=later), steps=steps).outcome is outcome
