@@ -51,8 +51,8 @@ def server_errors_uncounted(sample: Client) -> bool:
     sample.http.get("/nowhere")
     with sample.refused("upstream"):
         assert sample.chat().status_code == 503
-    page = sample.http.get("/metrics").text
-    return 'status="404"' in page and 'status="503"' not in page
+    failed = 'http_requests_total{method="POST",route="/api/chat",status="503"}'
+    return 'status="404"' in sample.http.get("/metrics").text and metric(sample, failed) == 0
 
 
 def target_absent(sample: Client) -> bool:
