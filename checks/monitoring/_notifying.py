@@ -86,14 +86,14 @@ def _arrived(firing: Rule, alerts: Sequence[Routed]) -> Routed | None:
 
 
 async def read_sending(
-    prometheus: Prometheus, alertmanager: Alertmanager, facts: AlertmanagerFacts, kinds: Collection[str]
+    prometheus: Prometheus, alertmanager: Alertmanager, kinds: Collection[str], watchdog: Watchdog | None
 ) -> tuple[Sending, ...]:
-    """How many requests there were by kind of receiver; the first ones are waited for a moment."""
+    """How many requests there were by kind of receiver; the first one of a watchdog is waited for."""
     recent = await _of_the_last_hour(prometheus)
-    wait_s = min(WATCH_S, facts.routing.group_wait_s + SPARE_S)
-    until = monotonic() + wait_s
-    known = {kind for kind in kinds if kind in facts.tries}
-    while not recent and known and not any(facts.tries[kind] for kind in known) and monotonic() < until:
+    facts = await alertmanager.facts()
+    until = monotonic() + min(WATCH_S, facts.routing.group_wait_s + SPARE_S)
+    told = watchdog.kinds if watchdog and watchdog.state == "active" else ()
+    while not recent and any(facts.tries.get(kind) == 0 for kind in told) and monotonic() < until:
         await asyncio.sleep(PAUSE_S)
         facts = await alertmanager.facts()
     tries, failed = (facts.tries, facts.failed_tries) if facts.tries else (facts.sent, facts.failed)
@@ -113,7 +113,11 @@ async def _of_the_last_hour(prometheus: Prometheus) -> dict[str, tuple[float, fl
         failed = await _by_kind(prometheus, FAILED_TRIES) if tries else {}
     except InstrumentFailure:
         return {}
-    return {kind: (count, failed.get(kind, 0.0)) for kind, count in tries.items() if count > 0}
+    return {
+        kind: (float(round(count)), float(min(round(failed.get(kind, 0.0)), round(count))))
+        for kind, count in tries.items()
+        if round(count) > 0
+    }
 
 
 async def _by_kind(prometheus: Prometheus, metric: str) -> dict[str, float]:

@@ -49,8 +49,8 @@ async def read_targets(
 ) -> tuple[Sequence[ScrapeTarget], list[ScrapeTarget], tuple[Seen, ...]]:
     """All targets, the service's, and how these were.
 
-    A young Prometheus is given the time of its first scrapes, and one that scrapes fast that of enough of
-    them: a target that comes and goes must be seen to.
+    A young Prometheus is given the time of its first scrapes. Where a target went down, and Prometheus
+    scrapes fast, it is watched a little longer: it may come and go.
     """
     started = monotonic()
     while True:
@@ -59,16 +59,17 @@ async def read_targets(
         seen = await _seen(prometheus, own) if own else ()
         passed_s = monotonic() - started
         unseen = not own or any(each.health == "unknown" for each in own)
-        if passed_s > (YOUNG_S if unseen else WATCH_S) or not (unseen or _too_few(seen)):
+        if passed_s > (YOUNG_S if unseen else WATCH_S) or not (unseen or _undecided(seen)):
             return scraped, own, seen
         await asyncio.sleep(PAUSE_S)
 
 
-def _too_few(seen: Sequence[Seen]) -> bool:
-    """Whether more scrapes are worth waiting for: there were few, or what was up is down just now."""
+def _undecided(seen: Sequence[Seen]) -> bool:
+    """Whether some scrapes more are worth waiting for: what was up is down, or few scrapes saw it go down."""
     fast = all(0 < ENOUGH_SCRAPES * each.interval_s <= WATCH_S for each in seen)
     return fast and any(
-        each.scrapes < ENOUGH_SCRAPES if each.health == "up" else each.up_ratio > 0 for each in seen
+        each.times_down > 0 and each.scrapes < ENOUGH_SCRAPES if each.health == "up" else each.up_ratio > 0
+        for each in seen
     )
 
 

@@ -124,7 +124,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         now = time()
         paths = tuple(path_of(each, facts, always=always, settings=settings, now=now) for each in own)
         kinds = {kind for each in (*paths, *((watchdog,) if watchdog else ())) for kind in each.kinds}
-        sending = await read_sending(prometheus, alertmanager, facts, kinds) if sends_to else ()
+        sending = await read_sending(prometheus, alertmanager, kinds, watchdog) if sends_to else ()
     except InstrumentFailure as broken:
         if broken.missing:
             raise

@@ -9,8 +9,8 @@ How it is measured
     labels`, and of them those at the address of its metrics route. Where none is at that address, the start
     time on the metrics page must be one that Prometheus knows, or the labels are another service's. A target
     must be up, scraped within three intervals, and keep samples of the page. Of the last hour's scrapes those
-    are counted at which it went down, less the restarts of its process. Where Prometheus has not seen it
-    often yet, some scrapes more are waited for. A scrape interval longer than the time for which Prometheus
+    are counted at which it went down, less the restarts of its process. Where there were few yet, and it went
+    down at one, some more are waited for. A scrape interval longer than the time for which Prometheus
     takes a sample as current counts as coming and going too.
 
 How to fix it

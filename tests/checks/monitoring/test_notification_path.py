@@ -281,7 +281,9 @@ def test_old_failures_of_a_receiver_that_was_reached_as_well_warn():
     assert "90 of 100 requests to webhook receivers failed since its start, limit 5 %" in finding.reason
 
 
-@pytest.mark.parametrize(("failed", "outcome"), [(0.5, Outcome.PASS), (4, Outcome.WARN), (5, Outcome.FAIL)])
+@pytest.mark.parametrize(
+    ("failed", "outcome"), [(0.4, Outcome.PASS), (1, Outcome.WARN), (4, Outcome.WARN), (5, Outcome.FAIL)]
+)
 def test_the_last_hour_counts_where_it_is_known(failed, outcome):
     hour = (("requests_failed_total", {"webhook": failed}), ("requests_total", {"webhook": 10.0}))
     old = facts(tries={"webhook": 100.0}, failed_tries={"webhook": 90.0})
