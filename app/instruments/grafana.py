@@ -129,10 +129,9 @@ class GrafanaReader:
         path = f"/api/dashboards/uid/{path_part(hit.uid)}"
         reply = await self._api.reply(path)
         if reply.status == 404 and document_in(reply.body) is not None:
-            raise self._api.place.failed(
-                f"has no dashboard {hit.uid[:100]!r}",
-                "Correct `[grafana] dashboards`: the uid stands in its address, after /d/.",
-                missing="dashboards",
+            raise self._api.place.failed(  # the declaration may be right, and the dashboard gone
+                f"has no dashboard {hit.uid[:100]!r}, which `[grafana] dashboards` names",
+                "The uid stands in its address, after /d/.",
             )
         stored = self._api.parsed(_Stored, reply, path).dashboard
         sources = await self._known_sources()
