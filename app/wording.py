@@ -242,6 +242,7 @@ WAYS = {
     "reset": "reset connections",
     "kill": "was killed",
     "pause": "stood still",
+    "term": "was told to end",
 }
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from app import wording
 from app.records import RunState, Verdict
 from checks.contract.findings import Limit, Outcome
+from checks.contract.target.dependencies import Way
 from checks.contract.target.team import Waiver
 from tests import records
 from tests.records import as_found, card, finding, mended
@@ -167,3 +169,7 @@ def test_what_is_invalid_or_partial_is_doubted_in_words():
         "INVALID. Late by 90 ms. Busy.",
         "Partial result. Cut after 3 s.",
     ]
+
+
+def test_every_way_to_break_a_thing_has_words():
+    assert set(wording.WAYS) == set(get_args(Way))
