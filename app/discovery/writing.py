@@ -55,7 +55,19 @@ MISSING = """\
 # break = ["systemctl", "stop", "redis"]
 # restore = ["systemctl", "start", "redis"]
 
-# Further tables: [transaction], [[prompts.near_duplicates]], [[claims]], [[waivers]].
+# [levers.payments]                       # and each partner of a transaction
+# kind = "command"
+# break = ["systemctl", "stop", "payments"]
+# restore = ["systemctl", "start", "payments"]
+
+# [transaction]                           # of several steps or requests: docs/transactions.md
+# path = "/api/orders"
+# idempotency_header = "Idempotency-Key"
+# body = { sku = "TEST-ARTICLE", quantity = 1 }
+# state = [{ name = "warehouse", url = "http://127.0.0.1:8081/state" }]
+# steps = [{ name = "charge the card", lever = "payments" }]
+
+# Further tables: [[prompts.near_duplicates]], [[claims]], [[waivers]].
 """
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -11,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app import targets
 from app.instruments.origins import Origin, declared_origins
 from checks.contract import Reply, Target, TransactionRequest
 from checks.contract.target.transaction import Transaction
 from checks.error_recovery._flow import MAX_CAPTURED_CHARS, captured, new_values, rendered
 
+DOCS = Path(__file__).parents[3] / "docs"
 STATE = [{"name": "books", "url": "/state"}]
 LEVER = {"kind": "command", "ways": ["refuse", "kill"], "break": ["x"], "restore": ["y"]}
 ONE = {"path": "/orders", "state": STATE}
@@ -218,6 +223,16 @@ def test_secrets_go_where_they_are_declared_and_the_other_users_only_where_a_use
         "http://c.example:80": {"STATE"},
         "http://d.example:80": {"FLAG"},
     }
+
+
+EXAMPLES = re.findall(r"```toml\n(.*?)```", (DOCS / "transactions.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_the_examples_of_the_documentation_are_valid(text: str):
+    transaction = targets.validated(tomllib.loads(text), source="docs", key="shop").transaction
+    assert transaction is not None
+    assert transaction.calls
 
 
 @given(texts)
