@@ -38,16 +38,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Told:
-    """Whether a signal moves; ``seen`` is what was seen where it does not, ``remark`` what to know else.
-
-    ``blameless``: there was nothing that it could have told.
-    """
+    """Whether a signal moves; ``seen`` is what was seen where it does not, ``remark`` what to know else."""
 
     moves: bool
     seen: str = ""
     fix: str = ""
     remark: str = ""
-    blameless: bool = False
 
 
 def told(
@@ -158,8 +154,9 @@ def _saturation(motions: Sequence[Motion], gauges: Gauges, asked: Asked) -> Told
         return Told(True, remark="Answers came too fast for the requests in flight to be seen.")
     if gauges:
         name = next(iter(in_flight or gauges))
+        only = "" if in_flight else "what is in flight is not told, and "
         seen = f"{name} was {gauges[name][1]:g} while {asked.under_way} questions were under way."
-        return Told(False, seen, fix)
+        return Told(False, f"{only}{seen}", fix)
     used = _of(motions, Subject.RESOURCES)
     nothing = f"{used[0].name} tells what the process uses, and " if used else ""
     return Told(False, f"{nothing}nothing tells how full the service is.", fix)
@@ -178,12 +175,8 @@ def _cache(motions: Sequence[Motion], asked: Asked) -> Told:
     if not tells & {Subject.CACHE_MISSES, Subject.CACHE_LOOKUPS}:
         return Told(False, "hits are counted, misses are not: no rate can be told.", fix)
     if not hits and asked.cached == 0:
-        return Told(
-            False,
-            "no repeated question came from the cache, so no hit could be counted.",
-            fix,
-            blameless=True,
-        )
+        nothing = "No repeated question came from the cache, so no hit could be counted: that hits would show"
+        return Told(True, remark=f"{nothing} is taken from the counters being there.")
     seen = f"hits rose by {hits:g} with {asked.again} repeated questions"
     if hits < max(1, (asked.cached or 0) / 2):
         return Told(False, f"{seen}.", fix)

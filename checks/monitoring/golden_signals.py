@@ -14,7 +14,7 @@ How it is measured
     flight, or the fill of a queue or pool, must move while questions are under way, hits and misses must
     both rise. What the process uses of processor and memory does not say how full the service is.
     A server error cannot be caused without harm: errors are judged by the refusals, by the labels that tell
-    a status, and by counters of errors that are announced.
+    a status, and by counters of errors that are announced; cache hits, too, where there were none.
 
 How to fix it
     1. Count requests with a label for the status, and time them in a histogram whose buckets reach above the
@@ -194,7 +194,6 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     still = [name for name in SIGNALS if not signals[name].moves]
     remarks = " ".join(signals[name].remark for name in SIGNALS if signals[name].remark)
     words = " ".join(f"{name.capitalize()}: {signals[name].seen}" for name in still)
-    follows = "cache.hit_rate" if still == ["cache"] and signals["cache"].blameless else None
     return Finding.by_limit(
         len(moving),
         "count",
@@ -204,7 +203,6 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         f"{' ' + remarks if remarks else ''}",
         fix=_fix(signals, still),
         reproduce=evidence.reproduce,
-        follows_from=follows,
     )
 
 

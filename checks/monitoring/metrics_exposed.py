@@ -6,10 +6,11 @@ Why it matters
 
 How it is measured
     The metrics page is read, then some questions are asked (one of them twice, so that a hit is among them)
-    and paths are requested that do not exist, and the page is read again: cardinality and secrets appear
-    only after traffic. It must parse as Prometheus text or OpenMetrics. Series are counted, and distinct
-    values of each label; values are searched for keys, tokens, passwords, mail addresses, and for the user,
-    session and paths of our own requests. Found secrets are never kept, only the label and the kind.
+    and paths are requested that do not exist, one with a made-up token in its query and one route with a
+    made-up credential, and the page is read again: cardinality and secrets appear only after traffic. It
+    must parse as Prometheus text or OpenMetrics. Series are counted, and distinct values of each label;
+    values are searched for keys, tokens, passwords, mail addresses, and for the user, session, paths, token
+    and credential of our own requests. Found secrets are never kept, only the label and the kind.
 
 How to fix it
     1. Serve `/metrics` with a Prometheus client library.
@@ -41,7 +42,7 @@ from checks.monitoring._page import Page, page_of, proves_nothing, unreadable
 CHECK = Check(
     failure_title="Metrics cannot be used",
     kind=Kind.ACTIVE,
-    does="Reads the metrics page, asks some questions, requests paths that do not exist, and reads it again.",
+    does="Reads the metrics page before and after questions, unknown paths, and one unknown credential.",
     measures="series on the metrics page",
     needs=("metrics", "http", "questions?", "target.health.metrics"),
     deadline_s=150,
@@ -86,10 +87,10 @@ class Evidence:
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Read, make traffic that we would recognise in a label, read again."""
     before = await instruments.metrics.scrape()
-    own: dict[str, str] = {}
+    own: dict[str, Leak] = {}
     asked = 0
     if before.failure is None and before.status == 200:
-        own, asked = await _traffic(instruments)
+        own, asked = await _traffic(target, instruments)
     after = await instruments.metrics.scrape() if asked or own else before
     request = Request("GET", target.health.metrics or "/metrics", target.health.headers)
     leaks = {leak for scrape in (before, after) for leak in _leaks(scrape, own)}
@@ -103,10 +104,10 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     )
 
 
-async def _traffic(instruments: Instruments) -> tuple[dict[str, str], int]:
-    """Make requests; returns what is ours in them (text -> what it is), and how many questions were asked."""
+async def _traffic(target: Target, instruments: Instruments) -> tuple[dict[str, Leak], int]:
+    """Make requests; returns what each text of ours would leak, and how many questions were asked."""
     word = f"{instruments.random.getrandbits(48):012x}"
-    own = {f"person-{word}": "user", f"visit-{word}": "session"}
+    own = {f"person-{word}": Leak("", "the user", False), f"visit-{word}": Leak("", "the session", False)}
     asked = 0
     try:
         route = await instruments.questions.route()
@@ -119,15 +120,30 @@ async def _traffic(instruments: Instruments) -> tuple[dict[str, str], int]:
                 session=f"visit-{word}",
                 timeout_s=TIMEOUT_S,
             )
-            own[prompt] = "question"
+            own[prompt] = Leak("", "the question", False)
             asked += 1
     except InstrumentFailure:  # optional: a service with no declared question still has metrics
         asked = 0
     for number in range(UNKNOWN_PATHS):
         path = f"/{word}-{number}"
         await instruments.http.send(Request("GET", path), timeout_s=TIMEOUT_S)
-        own[path] = "path"
+        own[path] = Leak("", "the path", False)
+    for request in _with_secrets(target, word):
+        await instruments.http.send(request, timeout_s=TIMEOUT_S)
+    own[f"token-{word}"] = Leak("", "the token in the query", True)
+    own[f"key-{word}"] = Leak("", "the credential", True)
     return own, asked
+
+
+def _with_secrets(target: Target, word: str) -> tuple[Request, Request]:
+    """A token where links carry it, and a credential that nobody has, to a route that asks for one if any."""
+    header = target.auth.header if target.auth else "Authorization"
+    protected = target.auth.protected if target.auth else ()
+    place = next((each.path for each in protected if each.method == "GET"), f"/{word}-0")
+    return (
+        Request("GET", f"/{word}-0?access_token=token-{word}"),
+        Request("GET", place, {header: f"Bearer key-{word}"}),
+    )
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
@@ -188,14 +204,16 @@ def _doubts(evidence: Evidence, thresholds: Thresholds) -> list[str]:
     return doubts
 
 
-def _leaks(scrape: Scrape, own: dict[str, str]) -> set[Leak]:
+def _leaks(scrape: Scrape, own: dict[str, Leak]) -> set[Leak]:
     leaks = set()
     for label, values in scrape.labels.items():
         for value in values:
             found = secret_kind(label, value)
             if found:
                 leaks.add(Leak(label[:80], *found))
-            ours = next((what for text, what in own.items() if text in value), None)
-            if ours:
-                leaks.add(Leak(label[:80], f"the {ours} of each request", False))
+            leaks |= {
+                Leak(label[:80], f"{ours.kind} of each request", ours.secret)
+                for text, ours in own.items()
+                if text in value
+            }
     return leaks

@@ -22,6 +22,12 @@ DRILLED = "ChatHighErrorRate"
 FIRES_WITHIN_S = 8.0
 
 
+def metrics_credential_label(sample: Client) -> bool:
+    before = "tried-0815" in sample.http.get("/metrics").text
+    assert sample.http.get("/api/orders", headers={"Authorization": "Bearer tried-0815"}).status_code == 401
+    return 'caller="tried-0815"' in sample.http.get("/metrics").text and not before
+
+
 def latency_not_a_histogram(sample: Client) -> bool:
     sample.chat()
     page = sample.http.get("/metrics").text
@@ -204,6 +210,7 @@ def dashboard_source_gone(sample: Client) -> bool:
 
 
 SYMPTOMS = [
+    metrics_credential_label,
     latency_not_a_histogram,
     cache_series_still,
     saturation_unknown,

@@ -18,6 +18,7 @@ from app.sample.chat.broken import health as broken_health
 from app.sample.chat.broken import inputs as broken_inputs
 from app.sample.chat.broken import routes as broken_routes
 from app.sample.chat.broken import streams as broken_streams
+from app.sample.chat.broken import telemetry as broken_telemetry
 from app.sample.chat.guards import Rate
 from app.sample.chat.parts import Parts, build
 from app.sample.chat.settings import VERSION, Settings
@@ -66,7 +67,8 @@ def _behind_the_door(app: FastAPI, parts: Parts) -> ASGIApp:
         address=Rate(settings.address_rate_per_s),
         body_limit_bytes=settings.body_limit_bytes,
     )
-    traced = Traced(lifetimes.door(doors.door(guarded, settings.defects), settings), parts.telemetry)
+    counted = broken_telemetry.door(guarded, parts.telemetry, settings.defects)
+    traced = Traced(lifetimes.door(doors.door(counted, settings.defects), settings), parts.telemetry)
     return edges.outside(broken_contract.outside(traced, settings.defects), settings.defects)
 
 

@@ -42,6 +42,13 @@ MONITORING = (
         "monitoring",
     ),
     Defect(
+        "metrics_credential_label",
+        "Credentials stand in the metrics once they were refused",
+        "Callers that get a 401 are counted by the credential that they tried.",
+        (METRICS_EXPOSED,),
+        "monitoring",
+    ),
+    Defect(
         "latency_not_a_histogram",
         "Latency is a sum and a count",
         "Durations are a summary without buckets: an average is all that can be had of them.",

@@ -154,13 +154,36 @@ def test_raw_paths_in_a_label_are_found_without_any_question_declared():
     send = http.send
 
     async def sent(request, **options):
-        metrics.seen.append(request.url)
+        metrics.seen.append(request.url.partition("?")[0])
         return await send(request, **options)
 
     http.send = sent
     finding = measure(metrics_exposed, a_target(), ScriptedInstruments(metrics=metrics, http=http))
     assert finding.outcome is Outcome.WARN
     assert "`path` holds the path of each request" in finding.reason
+
+
+@pytest.mark.parametrize("where", ["query", "credential"])
+def test_a_secret_of_our_own_requests_in_a_label_fails_and_is_not_kept(where):
+    metrics = Echoing("caller")
+    http = ScriptedHttp({})
+    send = http.send
+
+    async def sent(request, **options):
+        query, credential = request.url.partition("?")[2], request.headers.get("X-Key", "")
+        metrics.seen += filter(None, [{"query": query, "credential": credential.rpartition(" ")[2]}[where]])
+        return await send(request, **options)
+
+    http.send = sent
+    target = a_target(auth={"header": "X-Key", "protected": [{"path": "/orders"}]})
+    instruments = ScriptedInstruments(metrics=metrics, http=http)
+    finding = measure(metrics_exposed, target, instruments)
+    assert finding.outcome is Outcome.FAIL
+    assert (
+        f"`caller` holds the {'token in the query' if where == 'query' else where} of each" in finding.reason
+    )
+    assert [request.url for request in http.sent if "X-Key" in request.headers] == ["/orders"]
+    assert not any(seen in repr(finding) for seen in metrics.seen)
 
 
 def test_a_known_question_is_asked_again_so_that_a_hit_is_among_them():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from prometheus_client import Counter, Summary
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.sample.chat.broken import load
 from app.sample.chat.telemetry import Telemetry
@@ -48,3 +50,28 @@ def spoiled(telemetry: Telemetry, defects: AbstractSet[str]) -> Telemetry:
     if "saturation_unknown" in defects:
         registry.unregister(telemetry.in_flight)
     return telemetry
+
+
+def door(healthy: ASGIApp, telemetry: Telemetry, defects: AbstractSet[str]) -> ASGIApp:
+    """What counts beside the telemetry."""
+    return CountsCredentials(healthy, telemetry) if "metrics_credential_label" in defects else healthy
+
+
+class CountsCredentials:
+    """Callers that were refused are counted by what they tried to come in with."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self.app = app
+        told = "Callers that were refused."
+        self._refused = Counter("chat_refused_callers", told, ["caller"], registry=telemetry.registry)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        caller = Headers(scope=scope).get("authorization", "") if scope["type"] == "http" else ""
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 401 and caller:
+                self._refused.labels(caller.rpartition(" ")[2]).inc()
+            await send(message)
+
+        await self.app(scope, receive, send_counted)
