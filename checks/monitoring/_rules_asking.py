@@ -1,8 +1,8 @@
 """Asks a Prometheus for what judging its rules takes, in few requests. Private to this family.
 
-Rules, metadata, names, targets and settings are one request each; the series of all names that rules use come
-in batches of a bounded size. Of metrics with very many series only those of a few instances are asked for, the
-same for all, so that what matches in full matches here.
+Rules, metadata, names, targets and settings are one request each; the series of all names that rules use
+come in batches of a bounded size. Of metrics with very many series only those of a few instances are asked
+for, the same for all, so that what matches in full matches here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any
@@ -22,15 +21,14 @@ from checks.contract.instruments.monitoring import MetricInfo, Prometheus, Rule,
 from checks.contract.instruments.promql import Parsed, PromQL
 from checks.contract.promql import Node, Selector, packed, selectors, written
 from checks.monitoring._rules_facts import (
-    MADE,
     OF_ALERTS,
-    SUFFIXES,
     Facts,
     GroupFact,
     MetricFact,
     RuleFact,
     TargetFact,
 )
+from checks.monitoring._rules_names import first_word, kinds_of, of_some_job, open_metrics, similar_names
 from checks.monitoring._rules_patterns import pattern
 
 MOST_RULES = 1_000
@@ -41,6 +39,7 @@ MOST_OF_ONE = 1_500  # series of a metric, above which a few instances stand for
 MOST_AT_ONCE = 8_000  # series of a reply
 MOST_QUERY_CHARS = 4_000
 INSTANCES = 3
+FEW = 200
 MOST_NAMES = 50_000
 MOST_TARGETS = 300
 MOST_OFFSETS = 20
@@ -72,8 +71,8 @@ async def _asked(prometheus: Prometheus, promql: PromQL) -> Facts:
     recorded = {rule.name for rule in rules if rule.kind == "record"}
     patterns = _patterns(found, dict.fromkeys([*names, *metadata]))
     wanted = _wanted(found, patterns, recorded, metadata)
-    strange = (wanted - set(names)) | _of_some_job(found, names)
-    similar = _similar(sorted(strange), names, metadata, recorded)
+    strange = (wanted - set(names)) | of_some_job(found, names)
+    similar = similar_names(sorted(strange), names, metadata, recorded)
     near = {each[0] for each in similar.values()} - recorded
     series, past = await _series(prometheus, (wanted | near) & set(names), targets)
     values: dict[str, int] = {}
@@ -83,9 +82,9 @@ async def _asked(prometheus: Prometheus, promql: PromQL) -> Facts:
         left_out=len(rules) - sum(len(group.rules) for group in kept),
         values=tuple(values),
         metrics=metrics,
-        kinds=_kinds(wanted, metadata),
+        kinds=kinds_of(wanted, metadata),
         similar=similar,
-        first_words=tuple(sorted({_first_word(name) for name in names}))[:500],
+        first_words=tuple(sorted({first_word(name) for name in names}))[:500],
         patterns=patterns | await _nameless(prometheus, found),
         targets=_targets(targets),
         external_labels=_texts(settings.get("external_labels")),
@@ -94,7 +93,7 @@ async def _asked(prometheus: Prometheus, promql: PromQL) -> Facts:
         unloaded=_unloaded(settings, rules),
         reload_failed=await _reload_failed(prometheus, names),
         described=bool(metadata),
-        open_metrics=_open_metrics(metadata, set(names)),
+        open_metrics=open_metrics(metadata, set(names)),
     )
 
 
@@ -239,10 +238,11 @@ async def _series(
     some = _some_instances(targets)
     asked = [_any(batch) for batch in _batches(small, sizes)]
     asked += [
-        f"topk by (__name__) ({MOST_OF_ONE}, {_any([name], some)}) or topk by (__name__) (200, {_any([name])})"
+        f"topk by (__name__) ({MOST_OF_ONE}, {_any([name], some)})"
+        f" or topk by (__name__) ({FEW}, {_any([name])})"
         for name in large
     ]
-    past = [f"topk by (__name__) (200, last_over_time({_any(batch)}[{PAST}]))" for batch in _batches(gone)]
+    past = [f"topk by (__name__) ({FEW}, last_over_time({_any(batch)}[{PAST}]))" for batch in _batches(gone)]
     now, before = await asyncio.gather(asyncio.gather(*map(query, asked)), asyncio.gather(*map(query, past)))
     found: dict[str, list[Series]] = {}
     for reply in (*now, *before):
@@ -304,87 +304,6 @@ def _tables(
         one = name.endswith("_info") and all(each.value == 1 for each in chosen)
         tables[name] = MetricFact(labels, tuple(sorted(rows)), name in past, zero, one, cut)
     return tables
-
-
-def _kinds(wanted: Iterable[str], metadata: Mapping[str, MetricInfo]) -> dict[str, tuple[str, ...]]:
-    bases = set(wanted) | {name.removesuffix(suffix) for name in wanted for suffix in SUFFIXES}
-    return {
-        name: (metadata[name].kind, *metadata[name].other_kinds)[:5]
-        for name in sorted(bases)
-        if name in metadata
-    }
-
-
-def _open_metrics(metadata: Mapping[str, MetricInfo], names: set[str]) -> tuple[str, ...]:
-    """First words of names whose counters are described without the `_total` that their series have."""
-    with_total: set[str] = set()
-    without: set[str] = set()
-    for name, info in metadata.items():
-        if info.kind == "counter":
-            with_total |= {_first_word(name)} if f"{name}_total" in names else set()
-            without |= {_first_word(name)} if name in names else set()
-    return tuple(sorted(with_total - without))
-
-
-def _first_word(name: str) -> str:
-    return re.split("[_:]", name)[0]
-
-
-def _of_some_job(found: Iterable[Selector], names: Iterable[str]) -> set[str]:
-    """Names that exist and are asked for with a job: another job may have the like under another name."""
-    there = set(names) - MADE
-    return {
-        each.name for each in found if each.name in there and any(m.label == "job" for m in each.matchers)
-    }
-
-
-def _similar(
-    missing: Iterable[str], names: Sequence[str], metadata: Mapping[str, MetricInfo], recorded: set[str]
-) -> dict[str, tuple[str, ...]]:
-    """For each name that nobody has, the most alike of those that somebody has."""
-    living = [
-        name
-        for name in names
-        if not metadata or _described(name, metadata) or name in recorded or name in MADE
-    ]
-    living += [name for name in metadata if name not in set(living)] + sorted(recorded - set(living))
-    by_word: dict[str, list[str]] = {}
-    for name in dict.fromkeys(living):
-        for word in set(re.split("[_:]+", name)):
-            by_word.setdefault(word, []).append(name)
-    return {name: found for name in missing if (found := _most_alike(name, by_word))}
-
-
-def _most_alike(name: str, by_word: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    words = [word for word in re.split("[_:]+", name) if word]
-    shared: dict[str, float] = {}
-    for word in set(words):
-        candidates = by_word.get(word, ())
-        for candidate in candidates:
-            shared[candidate] = shared.get(candidate, 0) + 1 / (1 + len(candidates) ** 0.5)
-    shared.pop(name, None)
-    likely = sorted(shared, key=lambda each: (-shared[each], each))[:40]
-    scored = sorted(((_likeness(name, each), each) for each in likely), key=lambda pair: (-pair[0], pair[1]))
-    return tuple(each for score, each in scored[:5] if score >= 0.6)
-
-
-def _likeness(one: str, two: str) -> float:
-    """How alike two names are; more so if one has all words of the other, in whatever order."""
-    mine, other = (set(re.split("[_:]+", name)) for name in (one, two))
-    alike = SequenceMatcher(None, one, two, autojunk=False).ratio()
-    bonus = 0.3 if mine == other else 0.2 if mine <= other or other <= mine else 0.0
-    bonus += 0.15 if two.startswith(f"{one}_") else 0.0
-    return alike + bonus - (0.1 if _ending(one) != _ending(two) and _ending(one) else 0.0)
-
-
-def _ending(name: str) -> str:
-    return next((suffix for suffix in ("_bucket", "_count", "_sum") if name.endswith(suffix)), "")
-
-
-def _described(name: str, metadata: Mapping[str, MetricInfo]) -> bool:
-    return name in metadata or any(
-        name.endswith(suffix) and name.removesuffix(suffix) in metadata for suffix in SUFFIXES
-    )
 
 
 def _targets(targets: Sequence[ScrapeTarget]) -> tuple[TargetFact, ...]:

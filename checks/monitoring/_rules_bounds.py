@@ -47,7 +47,11 @@ class Bounds:
     def within(self, low: float, high: float) -> Bounds:
         """The part between ``low`` and ``high``."""
         plain = self.plain
-        return replace(plain, low=max(plain.low, low), high=min(plain.high, high))
+        low, high = max(plain.low, low), min(plain.high, high)
+        if plain.whole:
+            low = float(math.ceil(low)) if math.isfinite(low) else low
+            high = float(math.floor(high)) if math.isfinite(high) else high
+        return replace(plain, low=low, high=high)
 
     def joined(self, other: Bounds) -> Bounds:
         """Either this or ``other``."""
@@ -89,7 +93,9 @@ def negated(of: Bounds) -> Bounds:
     return of if of.is_nan else Bounds(-of.high, -of.low, of.whole, -of.nows)
 
 
-def computed(operator: str, left: Bounds, right: Bounds) -> Bounds:
+def computed(  # noqa: PLR0911 - one for each operator
+    operator: str, left: Bounds, right: Bounds
+) -> Bounds:
     """The bounds of an arithmetic operation of any number of ``left`` with any of ``right``."""
     if left.is_nan or right.is_nan:
         return NAN

@@ -65,7 +65,8 @@ class MetricFact:
     """The series of one name: each row has, by label, the number of its value in the evidence, or -1.
 
     ``past``: none has a sample now, these had one within a day. ``zero``: all are 0 now, which says
-    something of a configured limit only; ``one``: all are 1, as an info metric's are. ``cut``: there are more series than are kept.
+    something of a configured limit only; ``one``: all are 1, as an info metric's are. ``cut``: there are
+    more series than are kept.
     """
 
     labels: tuple[str, ...]
@@ -131,11 +132,11 @@ class World:
     def series(self, name: str) -> tuple[Labels, ...]:
         """The label sets of a name, without it."""
         if name not in self._series:
-            found = self.facts.metrics.get(name)
+            found = self.facts.metrics.get(name, MetricFact((), ()))
             values = self.facts.values
             self._series[name] = tuple(
                 {label: values[at] for label, at in zip(found.labels, row, strict=True) if at >= 0}
-                for row in (found.rows if found else ())
+                for row in found.rows
             )
         return self._series[name]
 

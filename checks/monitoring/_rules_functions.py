@@ -71,7 +71,9 @@ FIXED = {
 MOST_REPEATS = 3
 
 
-def value_of(node: Call, of: Vector, arguments: Sequence[Bounds]) -> tuple[Bounds, Flaw | None]:
+def value_of(  # noqa: PLR0911 - functions are of many kinds
+    node: Call, of: Vector, arguments: Sequence[Bounds]
+) -> tuple[Bounds, Flaw | None]:
     """The bounds of a call's values, and why they tell nothing where that is so.
 
     ``of`` is its vector, ``arguments`` the bounds of all it is given.
@@ -90,7 +92,7 @@ def value_of(node: Call, of: Vector, arguments: Sequence[Bounds]) -> tuple[Bound
         ), of.fixed if name in SAME else None
     if name == "sum_over_time":
         return (replace(inner, high=INF) if inner.at_least_0 and not inner.nows else ANY), None
-    if name in ("quantile_over_time",):
+    if name == "quantile_over_time":
         return _quantile(node, arguments[0], replace(inner, whole=False))
     if name in CLOCK:
         return CLOCK[name], None
@@ -111,9 +113,7 @@ def _quantile(node: Call, of: Bounds, inside: Bounds) -> tuple[Bounds, Flaw | No
     return inside, None
 
 
-def quantile_of_buckets(
-    node: Call, share: Bounds, buckets: Vector, les: Sequence[str]
-) -> tuple[Bounds, Flaw | None]:
+def quantile_of_buckets(node: Call, share: Bounds, les: Sequence[str]) -> tuple[Bounds, Flaw | None]:
     """The bounds of histogram_quantile: it never leaves the finite buckets ``les``."""
     ends = sorted(float(le) for le in les if _is_number(le))
     finite = [end for end in ends if math.isfinite(end)]
@@ -191,22 +191,6 @@ def _absolute(of: Bounds) -> Bounds:
     return Bounds(low, high, of.whole)
 
 
-def _rounded(of: Bounds, _: Sequence[Bounds]) -> Bounds:
-    step = 1.0
-    return Bounds(of.low - step, of.high + step, nows=of.nows)
-
-
-_SHAPES: dict[str, Callable[[Bounds, Sequence[Bounds]], Bounds]] = {
-    "abs": lambda of, _: _absolute(of),
-    "ceil": lambda of, _: Bounds(_floor(of.low, up=True), _floor(of.high, up=True), whole=True, nows=of.nows),
-    "floor": lambda of, _: Bounds(_floor(of.low), _floor(of.high), whole=True, nows=of.nows),
-    "round": lambda of, arguments: _round_to(of, arguments),
-    "clamp": lambda of, arguments: _clamped(of, arguments[1], arguments[2]),
-    "clamp_min": lambda of, arguments: _clamped(of, arguments[1], None),
-    "clamp_max": lambda of, arguments: _clamped(of, None, arguments[1]),
-}
-
-
 def _floor(value: float, *, up: bool = False) -> float:
     if not math.isfinite(value):
         return value
@@ -224,14 +208,25 @@ def _round_to(of: Bounds, arguments: Sequence[Bounds]) -> Bounds:
     return Bounds(ends[0], ends[1], whole=step == 1)
 
 
-def timestamp_of(node: Call, of: Vector, lookback_s: float) -> tuple[Bounds, Flaw | None]:
+_SHAPES: dict[str, Callable[[Bounds, Sequence[Bounds]], Bounds]] = {
+    "abs": lambda of, _: _absolute(of),
+    "ceil": lambda of, _: Bounds(_floor(of.low, up=True), _floor(of.high, up=True), whole=True, nows=of.nows),
+    "floor": lambda of, _: Bounds(_floor(of.low), _floor(of.high), whole=True, nows=of.nows),
+    "round": _round_to,
+    "clamp": lambda of, arguments: _clamped(of, arguments[1], arguments[2]),
+    "clamp_min": lambda of, arguments: _clamped(of, arguments[1], None),
+    "clamp_max": lambda of, arguments: _clamped(of, None, arguments[1]),
+}
+
+
+def timestamp_of(node: Call, lookback_s: float) -> tuple[Bounds, Flaw | None]:
     """``timestamp()`` is the time of a sample for a selector alone; of any other expression it is now."""
     inner = node.arguments[0]
     if isinstance(inner, Selector):
         if inner.at:
             return AT_LEAST_0, None
         return Bounds(-lookback_s - inner.offset_s, -inner.offset_s, nows=1), None
-    why = "timestamp() of an expression is the time of now, whatever its samples; only that of a selector is theirs"
+    why = "timestamp() of an expression is the time of now; only that of a selector is its samples'"
     return NOW, Flaw(Verdict.CONSTANT, node, why)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from checks.contract.promql import Binary
+from checks.contract.promql import SET_OPERATORS, Binary, Node
 from checks.monitoring._rules_facts import Labels
 from checks.monitoring._rules_patterns import example, pattern
 from checks.monitoring._rules_values import form_of, together
@@ -41,7 +41,9 @@ class Matching:
         return tuple(sorted((name, value) for name, value in labels.items() if value and self.takes(name)))
 
 
-def meet(left: Vector, right: Vector, matching: Matching) -> bool:
+def meet(  # noqa: PLR0911 - the cheap answers first
+    left: Vector, right: Vector, matching: Matching
+) -> bool:
     """Whether an element of ``left`` and one of ``right`` can be matched, now or later."""
     if not left.sets or not right.sets:
         return False
@@ -57,9 +59,7 @@ def meet(left: Vector, right: Vector, matching: Matching) -> bool:
     if ones & others:
         return True
     if any(_may_have_more(one, two, matching) for one, two in ((left, right), (right, left))):
-        return any(
-            _fits(one, two, left, right, matching) for one in list(ones)[:50] for two in list(others)[:50]
-        )
+        return any(_fits(one, two, left, right) for one in list(ones)[:50] for two in list(others)[:50])
     return False
 
 
@@ -77,6 +77,20 @@ def why_apart(left: Vector, right: Vector, matching: Matching) -> str:
         if not mine & other:
             return f"{label} is {_listed(mine)} on the left side and {_listed(other)} on the right"
     return "no series of both sides have the same values of their labels"
+
+
+def grouped(node: Binary, left: Vector, right: Vector) -> Node | None:
+    """The same, matched on the labels that both sides have with common values."""
+    common = sorted(
+        label
+        for label in left.labels & right.labels
+        if {each.get(label) for each in left.sets} & {each.get(label) for each in right.sets}
+    )
+    if not common:
+        return None
+    if node.operator in SET_OPERATORS:
+        return replace(node, on=True, labels=tuple(common))
+    return replace(node, on=True, labels=tuple(common), many="left" if left.labels - set(common) else "")
 
 
 def brought(left: Vector, right: Vector, matching: Matching) -> tuple[Labels, ...]:
@@ -158,7 +172,7 @@ def _may_have_more(one: Vector, two: Vector, matching: Matching) -> bool:
     return ANY_LABEL in one.more or any(matching.takes(label) for label in labels)
 
 
-def _fits(one: Key, two: Key, left: Vector, right: Vector, matching: Matching) -> bool:
+def _fits(one: Key, two: Key, left: Vector, right: Vector) -> bool:
     """Whether two keys can be the same once labels that may be there are."""
     mine, other = dict(one), dict(two)
     for label in {*mine, *other}:

@@ -1,7 +1,7 @@
 """The regular expressions of label matchers (RE2, anchored), and values that matchers can meet together.
 
-A pattern comes from a rule file and runs here: it becomes an automaton, whose time is linear in what it reads,
-never a backtracking search. What is not understood is None, and whoever asks must then judge nothing by it.
+A pattern comes from a rule file and runs here: it becomes an automaton, whose time is linear in what it
+reads, never a backtracking search. What is not understood is None, and nothing may then be judged by it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import lru_cache
 
 MOST_STATES = 2_000
 MOST_SEARCHED = 4_000
-LONGEST_EXAMPLE = 60
 LAST = 0x10FFFF
 
 Ranges = tuple[tuple[int, int], ...]
@@ -117,16 +116,17 @@ def pattern(text: str) -> Pattern | None:
         reader = _Reader(text, automaton)
         first, last = reader.alternatives()
         if reader.at < len(text):
-            raise _Unknown
+            return None  # a bracket too many
     except (_Unknown, RecursionError, IndexError):
         return None
     return Pattern(automaton, first, last)
 
 
 def example(positive: Sequence[Pattern], negative: Sequence[Pattern]) -> str | None:
-    """The shortest text that all of ``positive`` and none of ``negative`` match; None if none was found.
+    """The shortest text that all of ``positive`` and none of ``negative`` match; None where there is none.
 
-    Characters that no pattern names stand for each other, so a short search is enough.
+    Characters that no pattern names stand for each other, so a short search is enough. A search that takes
+    too long ends with "", as if there were one.
     """
     every = (*positive, *negative)
     named = sorted({character for each in every for character in each.named})
@@ -134,13 +134,13 @@ def example(positive: Sequence[Pattern], negative: Sequence[Pattern]) -> str | N
     start = tuple(each.start for each in every)
     queue: deque[tuple[tuple[frozenset[int], ...], str]] = deque([(start, "")])
     seen = {start}
-    while queue and len(seen) < MOST_SEARCHED:
+    while queue:
+        if len(seen) > MOST_SEARCHED:
+            return ""
         states, text = queue.popleft()
         ends = [each.ends(state) for each, state in zip(every, states, strict=True)]
         if all(ends[: len(positive)]) and not any(ends[len(positive) :]):
             return text
-        if len(text) >= LONGEST_EXAMPLE:
-            continue
         for character in alphabet:
             then = tuple(each.after(state, character) for each, state in zip(every, states, strict=True))
             if all(then[: len(positive)]) and then not in seen:
@@ -278,12 +278,12 @@ class _Reader:
         return inner
 
     def _edge(self, character: str) -> tuple[int, int]:
-        """An anchor where the text begins or ends is nothing, for patterns are anchored; elsewhere unknown."""
-        before = self.text[: self.at - 1]
-        at_edge = not before.strip("(?:^") if character == "^" else not self.text[self.at :].strip(")$")
-        at_edge = at_edge or (
-            before.endswith("|") if character == "^" else self.text[self.at : self.at + 1] == "|"
-        )
+        """An anchor where the pattern begins or ends is nothing, for patterns are anchored; else unknown."""
+        before, after = self.text[: self.at - 1], self.text[self.at :]
+        if character == "^":
+            at_edge = not before.strip("(?:^") or before.endswith("|")
+        else:
+            at_edge = not after.strip(")$") or after.startswith("|")
         if not at_edge:
             raise _Unknown
         state = self.automaton.state()

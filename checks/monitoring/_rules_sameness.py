@@ -94,7 +94,7 @@ def _canonical_selector(node: Selector, idle: Idle, decided: frozenset[str]) -> 
     return replace(node, name=name, matchers=tuple(order))
 
 
-def part_of(part: Node, whole: Node) -> bool:
+def part_of(part: Node, whole: Node) -> bool:  # noqa: PLR0911 - one for each kind of node
     """Whether canonical ``part`` is of some of the series of ``whole``, so that its sums are no larger."""
     if part == whole:
         return True

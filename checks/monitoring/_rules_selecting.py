@@ -17,10 +17,11 @@ from checks.monitoring._rules_vectors import ANY_LABEL, Flaw, Presence, Vector, 
 CLOSED = frozenset(("le", "quantile", "__name__"))  # what a metric declares once and for all
 STATES = ("firing", "pending")
 PUBLIC = frozenset((
-    "node", "kube", "container", "traefik", "nginx", "haproxy", "envoy", "istio", "redis", "pg", "mysql", "mongodb",
-    "kafka", "rabbitmq", "elasticsearch", "memcached", "probe", "prometheus", "alertmanager", "grafana", "etcd",
-    "coredns", "kubelet", "apiserver", "cadvisor", "go", "process", "promhttp", "jvm", "http", "grpc", "up",
-    "caddy", "consul", "vault", "nats", "minio", "loki", "thanos", "cortex", "otelcol", "argocd", "certmanager",
+    "node", "kube", "container", "traefik", "nginx", "haproxy", "envoy", "istio", "redis", "pg", "mysql",
+    "mongodb", "kafka", "rabbitmq", "elasticsearch", "memcached", "probe", "prometheus", "alertmanager",
+    "grafana", "etcd", "coredns", "kubelet", "apiserver", "cadvisor", "go", "process", "promhttp", "jvm",
+    "http", "grpc", "caddy", "consul", "vault", "nats", "minio", "loki", "thanos", "cortex", "otelcol",
+    "argocd", "certmanager",
 ))  # fmt: skip
 # They tell what is scraped, so that a target has one value of each.
 IDENTITY = frozenset((
@@ -72,7 +73,7 @@ def narrowed(
         kept = tuple(each for each in base if _all_accept(by_label[label], each))
         if kept:
             base = kept
-    return _later(base, {name: each for name, each in by_label.items()}, closed)
+    return _later(base, by_label, closed)
 
 
 def _later(base: Sequence[Labels], by_label: Mapping[str, list[Matcher]], closed: frozenset[str]) -> Found:
@@ -172,9 +173,8 @@ class Selecting:
         series = world.series(name)
         if not series:
             return self._without_series(node)
-        if world.past(name) and world.facts.described and not world.described(name)[0] and name not in MADE:
-            if world.all_up(series):
-                return never(self._flaw(node, f"{name} is no longer told by any target", self._near(name)))
+        if name not in MADE and self._gone(name, series):
+            return never(self._flaw(node, f"{name} is no longer told by any target", self._near(name)))
         cut = world.facts.metrics[name].cut
         closed = CLOSED if cut else CLOSED | frozenset(world.target_labels)
         found = narrowed(series, node.matchers, closed, world.target_labels if name in MADE else {})
@@ -182,6 +182,12 @@ class Selecting:
             return never(self._unmatched(node, found, series))
         real = found.real and not world.past(name)
         return replace(self._vector(node, found, real=real), cut=cut)
+
+    def _gone(self, name: str, series: Sequence[Labels]) -> bool:
+        """Whether a target that is up has stopped to tell ``name``: it is not even described any more."""
+        world = self.world
+        undescribed = world.facts.described and not world.described(name)[0]
+        return world.past(name) and undescribed and world.all_up(series)
 
     def idle(self, node: Selector, matcher: Matcher) -> bool:
         """Whether ``matcher`` excludes no series of its metric, now or later."""
@@ -222,7 +228,7 @@ class Selecting:
             ("_total", "_count")
         )
 
-    def _without_series(self, node: Selector) -> Vector:
+    def _without_series(self, node: Selector) -> Vector:  # noqa: PLR0911 - one for each reason
         name, world = node.name, self.world
         if name in MADE:
             return pending(Flaw(Verdict.NOT_YET, node, "nothing has been scraped yet"))
@@ -255,7 +261,8 @@ class Selecting:
         in_go = {each.get("job", "") for each in self.world.series("go_goroutines")}
         if not name.endswith("_total") or not events or not mine & in_go:
             return ""
-        return f"a program in Go tells a labelled counter (of {', '.join(sorted(events))}) only after its first increment"
+        told = ", ".join(sorted(events))
+        return f"a program in Go tells a labelled counter (of {told}) only after its first increment"
 
     def _ends_in_total(self, name: str, total: str) -> bool:
         """Whether a counter that is described as ``name`` has its series under ``total``."""
@@ -371,12 +378,12 @@ class Selecting:
         near = found.near
         if found.wrong is not None and near:
             mended = _mended(node, found, series)
-        if found.wrong is not None and found.wrong.label in ("job",) and not near:
+        if found.wrong is not None and found.wrong.label == "job" and not near:
             near = self._near(node.name)
         return Flaw(Verdict.DEAD, _bare(node), found.why, near, mended)
 
     def _flaw(self, node: Selector, why: str, near: str) -> Flaw:
-        mended = replace(node, name=near) if near and node.name and not node.name == near else None
+        mended = replace(node, name=near) if near and node.name and node.name != near else None
         return Flaw(Verdict.DEAD, _bare(node), why, near, mended)
 
     def _near(self, name: str) -> str:

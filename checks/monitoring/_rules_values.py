@@ -16,12 +16,15 @@ from checks.contract.promql import Matcher
 from checks.monitoring._rules_patterns import Pattern, example, pattern
 
 # Whole vocabularies: a label that has one of these words can get the others.
+GRPC = (
+    "OK|Canceled|Cancelled|Unknown|InvalidArgument|DeadlineExceeded|NotFound|AlreadyExists|PermissionDenied|"
+    "ResourceExhausted|FailedPrecondition|Aborted|OutOfRange|Unimplemented|Internal|Unavailable|DataLoss|"
+    "Unauthenticated"
+)
 VOCABULARIES = (
     "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE",
     "get|head|post|put|patch|delete|options|connect|trace",
-    "OK|Canceled|Cancelled|Unknown|InvalidArgument|DeadlineExceeded|NotFound|AlreadyExists|PermissionDenied"
-    "|ResourceExhausted|FailedPrecondition|Aborted|OutOfRange|Unimplemented|Internal|Unavailable|DataLoss"
-    "|Unauthenticated",
+    GRPC,
     "true|false",
     "True|False",
     "TRUE|FALSE",
@@ -90,7 +93,9 @@ def only_value(matchers: Iterable[Matcher]) -> str | None:
     return None
 
 
-def meeting(matchers: Sequence[Matcher], values: Sequence[str], *, closed: bool) -> Meeting:
+def meeting(  # noqa: PLR0911 - one for each reason
+    matchers: Sequence[Matcher], values: Sequence[str], *, closed: bool
+) -> Meeting:
     """What ``matchers`` of one label find among series with these ``values``; ``closed``: no others come."""
     now = tuple(value for value in values if all(accepts(each, value) for each in matchers))
     if now:
@@ -130,7 +135,8 @@ def together(matchers: Iterable[Matcher], form: str = "") -> str | None:
 
     Where a pattern is not understood that is "".
     """
-    positive, negative = [], []
+    positive: list[Pattern] = []
+    negative: list[Pattern] = []
     for each in matchers:
         found = pattern(each.value) if each.operator.endswith("~") else literal(each.value)
         if found is None:
@@ -139,7 +145,7 @@ def together(matchers: Iterable[Matcher], form: str = "") -> str | None:
     if form:
         shape = pattern(form)
         positive += [shape] if shape else []
-    return example(positive or [_anything()], negative)
+    return example(positive, negative)
 
 
 @lru_cache(maxsize=2_000)
@@ -162,7 +168,7 @@ def form_of(values: Sequence[str]) -> str:
     return _form_of(tuple(values))
 
 
-def near_value(wanted: Matcher, values: Sequence[str]) -> str:
+def near_value(wanted: Matcher, values: Sequence[str]) -> str:  # noqa: PLR0911 - one for each kind of slip
     """What ``wanted`` should rather ask for; "" if nothing suggests itself."""
     form, asked = form_of(values), wanted.value
     digit = re.fullmatch(r"([1-5])[0-9xX.*+]*", asked)
@@ -205,12 +211,6 @@ def quoted(text: str) -> str:
     """A value as PromQL quotes it, not too long."""
     shown = text if len(text) <= 60 else f"{text[:59]}…"
     return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _anything() -> Pattern:
-    found = pattern("(?s).*")
-    assert found is not None  # noqa: S101 - a constant
-    return found
 
 
 @lru_cache(maxsize=5_000)

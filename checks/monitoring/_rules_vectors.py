@@ -61,10 +61,10 @@ class Vector:
     ``sets`` are label sets that there are, or (not ``real``) one that may come for each; ``open`` labels can
     get further values, ``more`` are labels that may be there besides. ``limits`` are the matchers that values
     of a label had to meet. ``holds`` is what is known of the values of parts, by part. ``single``: at most
-    one element for each value of these labels. ``info``: the labels tell, and a target has one series. ``counts``:
-    events make its series, one for each kind of them. ``sure``: there is an element
-    even without any data. ``cut``: there are more sets than are known. ``flaw`` says why there is never an element, why it cannot be
-    told, or why there is always one; ``fixed`` why the value tells nothing.
+    one element for each value of these labels. ``info``: the labels tell, and a target has one series.
+    ``counts``: events make its series, one for each kind of them. ``sure``: there is an element even without
+    any data. ``cut``: there are more sets than are known. ``flaw`` says why there is never an element, why it
+    cannot be told, or why there is always one; ``fixed`` why the value tells nothing.
     """
 
     presence: Presence = Presence.ALWAYS

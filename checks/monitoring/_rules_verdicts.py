@@ -83,7 +83,9 @@ class _Judge:
         mended = written(replaced(node, _whole(node, flaw.at), flaw.mended)) if flaw.mended else ""
         return told(written(node), flaw.verdict, written(flaw.at), flaw.why, flaw.near, mended)
 
-    def _flaw(self, rule: RuleFact, node: Node, found: Vector, errors: list[Flaw]) -> Flaw | None:
+    def _flaw(  # noqa: PLR0911 - in the order in which they count
+        self, rule: RuleFact, node: Node, found: Vector, errors: list[Flaw]
+    ) -> Flaw | None:
         if rule.health == "err":
             known = next((each for each in errors), None)
             return replace(known, verdict=Verdict.ERROR) if known else Flaw(Verdict.ERROR, node, rule.problem)

@@ -41,12 +41,12 @@ from checks.contract import (
     curl_line,
     plural,
     printable,
-    show,
 )
+from checks.contract.findings import Details
 from checks.monitoring._rules_asking import ask
 from checks.monitoring._rules_facts import Facts
-from checks.monitoring._rules_verdicts import Judged, verdicts
 from checks.monitoring._rules_vectors import Verdict
+from checks.monitoring._rules_verdicts import Judged, verdicts
 from checks.monitoring._service import read_service
 from checks.monitoring._signals import REQUIRED, covered, read_context, rulebook
 
@@ -122,7 +122,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
-    """Dead rules behind a signal that nothing else tells of fail, others warn; then whether all are loaded."""
+    """Dead rules behind a signal that nothing else tells of fail, others warn; then whether all is loaded."""
     rules = verdicts(evidence.facts)
     if not rules:
         return Finding.not_assessed(
@@ -133,13 +133,14 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     lost = _lost(evidence, rules)
     ratio = 1 - len(bad) / len(rules)
     limit = Limit.at_least(thresholds.pass_alive_ratio, thresholds.warn_alive_ratio, high=1)
-    details = {"value": ratio, "unit": "ratio", "limit": limit, "reproduce": _reproduce(evidence, bad)}
+    details = Details(value=ratio, unit="ratio", limit=limit, reproduce=_reproduce(evidence, bad))
     unloaded = _unloaded(evidence.facts)
     if not bad:
         waiting = [each for each in rules if each.verdict is Verdict.NOT_YET]
         words = f"All {plural(len(rules), 'loaded rule')} can do what they are there for.{_waiting(waiting)}"
         if evidence.facts.reload_failed:
-            return Finding.warned(f"{words}{unloaded}", fix=FIX_RELOAD, **details)
+            details["fix"] = FIX_RELOAD
+            return Finding.warned(f"{words}{unloaded}", **details)
         return Finding.passed(f"{words}{unloaded}", **details)
     behind = [each for each in bad if any(signal in lost for signal in _signals(evidence, rules, each))]
     told = sorted(bad, key=lambda each: (each not in behind, each.rule.kind == "record"))
@@ -151,14 +152,17 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         words += (
             f" And {len(told) - MOST_TOLD} more: {', '.join(_name(each) for each in told[MOST_TOLD:][:12])}."
         )
-    fix = " ".join(_fix(each) for each in told[:MOST_TOLD])
+    details["fix"] = " ".join(_fix(each) for each in told[:MOST_TOLD])
     if lost or ratio < thresholds.warn_alive_ratio:
-        return Finding.failed(words + unloaded, fix=fix, **details)
+        return Finding.failed(words + unloaded, **details)
     share = 0.5 * limit.share(ratio)
-    return Finding.warned(words + unloaded, share=share, fix=fix, **details)
+    return Finding.warned(words + unloaded, share=share, **details)
 
 
-FIX_RELOAD = "Check all rule files with `promtool check rules`: one bad expression keeps Prometheus from loading any change."
+FIX_RELOAD = (
+    "Check all rule files with `promtool check rules`: one bad expression keeps Prometheus from loading any "
+    "of the changes."
+)
 
 
 def _lost(evidence: Evidence, rules: Sequence[Judged]) -> list[str]:
