@@ -7,7 +7,6 @@ products and quotients all values are taken to be positive, as counts, times and
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,12 +26,12 @@ from checks.contract.promql import (
     Subquery,
     Text,
 )
+from checks.monitoring._rules_patterns import pattern
 
 DEEPEST_CHAIN = 5  # recordings of recordings
 MOST_SOURCES = 8  # recordings of one name that are looked into
 MOST_READINGS = 60  # of one alert
-NESTED = re.compile(r"\([^()]*[+*}][^()]*\)[+*{]")  # may take exponential time here, though not in Prometheus
-LONGEST_PATTERN = 500
+LONGEST_VALUE = 200
 
 Fires = Literal["high", "low", "gone", "there"]
 How = Literal["plain", "quantile", "mean", "within", "count", "divisor"]
@@ -81,20 +80,15 @@ def admits(matcher: Matcher, value: str) -> bool:
     """Whether a series whose label has ``value`` ("": it has no such label) is let through."""
     if matcher.operator in ("=", "!="):
         return (matcher.value == value) is (matcher.operator == "=")
-    pattern = _pattern(matcher.value)
-    if pattern is None:
-        return True  # cannot be told
-    return (pattern.fullmatch(value) is not None) is (matcher.operator == "=~")
+    found = _matches(matcher.value, value)
+    return found is None or found is (matcher.operator == "=~")
 
 
-@lru_cache(maxsize=2_000)
-def _pattern(text: str) -> re.Pattern[str] | None:
-    if len(text) > LONGEST_PATTERN or NESTED.search(text):
-        return None
-    try:
-        return re.compile(text, re.DOTALL)
-    except (re.error, OverflowError, RecursionError):
-        return None
+@lru_cache(maxsize=100_000)
+def _matches(text: str, value: str) -> bool | None:
+    """Whether a pattern matches; None where that cannot be told. Rules repeat both, and so do we."""
+    found = pattern(text)
+    return None if found is None else found.matches(value[:LONGEST_VALUE])
 
 
 def readings(node: Node, recordings: Recordings) -> tuple[Reading, ...]:

@@ -39,7 +39,9 @@ from checks.contract import (
     printable,
     show,
 )
+from checks.contract.instruments.monitoring import Rule
 from checks.monitoring._examples import example_of
+from checks.monitoring._readings import Recordings
 from checks.monitoring._service import read_service
 from checks.monitoring._signals import REQUIRED, Covered, Signal, covered, read_context, rulebook
 
@@ -101,20 +103,9 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     context = await read_context(service, book, instruments.prometheus)
     telling = []
     for number, node in book.alerts.items():
-        rule = rules[number]
         covers = covered(node, book.recordings, context)
         if covers:
-            broken = (rule.last_error or "its health is err") if rule.health == "err" else ""
-            telling.append(
-                Alert(
-                    _text(rule.name),
-                    _text(rule.file),
-                    _text(rule.group),
-                    rule.position,
-                    covers,
-                    _text(broken),
-                )
-            )
+            telling.append(_alert(rules[number], covers, book.recordings))
     unread = [f"{rules[number].name}: {problem}" for number, problem in book.problems.items()]
     place = target.prometheus.url if target.prometheus else ""
     headers = target.prometheus.headers if target.prometheus else {}
@@ -128,6 +119,19 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         unread=tuple(map(_text, unread[:20])),
         reproduce=curl_line(target, Request("GET", f"{place}/api/v1/rules?type=alert", headers)),
     )
+
+
+def _alert(rule: Rule, covers: tuple[Covered, ...], recordings: Recordings) -> Alert:
+    broken = (rule.last_error or "its health is err") if rule.health == "err" else ""
+    errors = {
+        name: found[0].rule.last_error
+        for name in {name for each in covers for name in each.via}
+        if (found := recordings.get(name, ())) and all(each.rule.health == "err" for each in found)
+    }
+    if not broken and all(set(each.via) & errors.keys() for each in covers):
+        name, error = min(errors.items())
+        broken = f"nor can its recording {name}: {error or 'its health is err'}"
+    return Alert(_text(rule.name), _text(rule.file), _text(rule.group), rule.position, covers, _text(broken))
 
 
 def _text(text: str) -> str:

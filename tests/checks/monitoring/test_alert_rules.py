@@ -141,6 +141,14 @@ def test_an_alert_that_cannot_be_evaluated_covers_nothing():
     assert finding.follows_from == "monitoring.rules_alive"
 
 
+def test_an_alert_over_a_recording_that_cannot_be_evaluated_covers_nothing():
+    expression = LATENCY.expression.rpartition(" > ")[0]
+    recorded = a_rule("job:slow:p95", expression, kind="record", health="err", last_error="many-to-many")
+    finding = measured(recorded, a_rule("Slow", "job:slow:p95 > 1"), ERRORS, CACHE, DOWN)
+    assert finding.outcome is Outcome.FAIL
+    assert "(nor can its recording job:slow:p95: many-to-many)" in finding.reason
+
+
 def test_an_alert_that_was_not_evaluated_yet_counts():
     assert measured(*ALL[1:], a_rule("Slow", LATENCY.expression, health="unknown")).outcome is Outcome.PASS
 
