@@ -12,11 +12,10 @@ from time import monotonic
 from checks.contract import InstrumentFailure, Instruments, Target, printable
 from checks.contract.instruments.monitoring import Prometheus, ScrapeTarget
 from checks.contract.texts import seconds_in
-from checks.monitoring._service import at_its_address, own_targets
+from checks.monitoring._service import at_its_address, own_targets, settled_targets
 
 MOST_TARGETS = 50
 WINDOW = "1h"
-YOUNG_S = 8.0  # a Prometheus that has just started scrapes first after five seconds
 WATCH_S = 12.0
 ENOUGH_SCRAPES = 12
 PAUSE_S = 0.5
@@ -52,16 +51,15 @@ async def read_targets(
     A young Prometheus is given the time of its first scrapes. Where a target went down, and Prometheus
     scrapes fast, it is watched a little longer: it may come and go.
     """
-    started = monotonic()
+    scraped = await settled_targets(target, prometheus)
+    until = monotonic() + WATCH_S
     while True:
-        scraped = await prometheus.targets()
         own = own_targets(target, scraped)[:MOST_TARGETS]
         seen = await _seen(prometheus, own) if own else ()
-        passed_s = monotonic() - started
-        unseen = not own or any(each.health == "unknown" for each in own)
-        if passed_s > (YOUNG_S if unseen else WATCH_S) or not (unseen or _undecided(seen)):
+        if monotonic() > until or not _undecided(seen):
             return scraped, own, seen
         await asyncio.sleep(PAUSE_S)
+        scraped = await prometheus.targets()
 
 
 def _undecided(seen: Sequence[Seen]) -> bool:

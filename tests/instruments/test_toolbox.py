@@ -18,6 +18,7 @@ from app.instruments.policy import Policy
 from app.instruments.toolbox import Hooks, Toolbox
 from checks import LoadedCheck
 from checks.contract import Check, FailureKind, InstrumentFailure, Kind, LoadPlan, Profile, Request, Target
+from checks.contract.instruments.monitoring import Panel, Shown
 from tests.instruments.faults.proxies import proxied
 from tests.instruments.servers import Scripted, Visit, scripted
 
@@ -164,10 +165,70 @@ async def test_every_named_instrument_is_there(tmp_path):
         "faults",
         "bodies",
         "tls",
+        "prometheus",
+        "alertmanager",
+        "grafana",
+        "notifications",
+        "promql",
     )
     async with toolbox({"ask": ASK}, tmp_path)[0].open(check(*names)) as instruments:
         assert all(getattr(instruments, name) is not None for name in names)
         assert instruments.profile is QUICK
+
+
+@pytest.mark.parametrize(
+    ("need", "missing", "said"),
+    [
+        ("prometheus", "prometheus.url", "`[prometheus] url`, and the `labels` of this service's series"),
+        ("alertmanager", "alertmanager.url", "`[alertmanager] url`"),
+        ("grafana", "grafana.url", "`[grafana] url`"),
+        ("notifications", "notifications", "`[notifications]` with listen and path"),
+    ],
+)
+async def test_monitoring_that_is_not_declared_is_refused_with_what_to_add(need, missing, said, tmp_path):
+    box, _ = toolbox({}, tmp_path)
+    refused = box.refusal(check(need, kind=Kind.PASSIVE))
+    assert refused.missing == missing
+    assert said in refused.reason
+    assert box.refusal(check(f"{need}?", kind=Kind.PASSIVE)) is None
+
+
+async def test_an_optional_server_without_its_secret_is_told_when_it_is_asked(tmp_path):
+    table = {"url": "http://127.0.0.1:1", "headers": {"Authorization": "Bearer ${NOT_SET}"}}
+    async with toolbox({"prometheus": table}, tmp_path)[0].open(check("prometheus?")) as instruments:
+        with pytest.raises(InstrumentFailure, match="no environment variable NOT_SET is set"):
+            await instruments.prometheus.targets()
+
+
+async def test_a_servers_secret_goes_to_no_other_place_and_no_probe_reaches_the_server(tmp_path):
+    async def talk(visit: Visit) -> None:
+        await visit.reply('{"data": {"activeTargets": []}}')
+
+    async with scripted(talk) as service, scripted(talk) as prometheus:
+        headers = {"Authorization": "Bearer ${TOKEN}"}
+        document = {"url": service.url, "prometheus": {"url": prometheus.url, "headers": headers}}
+        box, _ = toolbox(document, tmp_path, TOKEN="s3cret-token")
+        async with box.open(check("prometheus", "http", kind=Kind.PASSIVE)) as instruments:
+            await instruments.prometheus.targets()
+            await instruments.http.send(Request("GET", "/", headers))
+            with pytest.raises(InstrumentFailure, match="not declared"):
+                await instruments.http.send(Request("GET", prometheus.url))
+    assert [visit.headers["authorization"] for visit in prometheus.visits] == ["Bearer s3cret-token"]
+    assert [visit.headers["authorization"] for visit in service.visits] == ["Bearer ${TOKEN}"]
+
+
+async def test_a_passive_check_may_post_to_grafana_alone(tmp_path):
+    async def talk(visit: Visit) -> None:
+        await visit.reply('{"results": {"A": {"frames": []}}}')
+
+    async with scripted(talk) as grafana:
+        box, _ = toolbox({"url": grafana.url, "grafana": {"url": grafana.url}}, tmp_path)
+        async with box.open(check("grafana", "http", kind=Kind.PASSIVE)) as instruments:
+            shown = await instruments.grafana.shows(Panel("P", "stat", "prom", ("up",)), "up")
+            with pytest.raises(InstrumentFailure, match="may only read"):
+                await instruments.http.send(Request("POST", "/api/ds/query"))
+    assert shown == Shown(data=False)
+    assert [(visit.method, visit.path) for visit in grafana.visits] == [("POST", "/api/ds/query")]
 
 
 async def answering(visit: Visit) -> None:

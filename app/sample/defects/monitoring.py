@@ -143,7 +143,7 @@ MONITORING = (
         "alerts_for_another_job",
         "The rules were written for another job",
         'Every selector says job="chat-api"; the service is scraped as chat.',
-        (ALERT_RULES, RULES_ALIVE, ALERT_QUALITY, ALERT_DRILL),
+        (ALERT_RULES, RULES_ALIVE, ALERT_QUALITY, DASHBOARDS, ALERT_DRILL),  # a panel shows a recording
         "monitoring",
     ),
     Defect(
