@@ -129,6 +129,14 @@ class _Metadata(Read):
     data: dict[str, Annotated[tuple[_Info, ...], OrEmpty]]
 
 
+class _InfoOfTarget(_Info):
+    metric: str
+
+
+class _Announced(Read):
+    data: Annotated[tuple[_InfoOfTarget, ...], OrEmpty]
+
+
 class _Values(Read):
     data: Annotated[tuple[str, ...], OrEmpty]
 
@@ -217,8 +225,17 @@ class PrometheusReader:
             for position, rule in enumerate(group.rules)
         )
 
-    async def metadata(self) -> Mapping[str, MetricInfo]:
-        """HELP and TYPE by metric name, as scraped (a histogram under its base name)."""
+    async def metadata(self, targets: str = "") -> Mapping[str, MetricInfo]:
+        """HELP and TYPE by metric name, as scraped (a histogram under its base name).
+
+        Of all targets, or of those whose labels the selector ``targets`` fits.
+        """
+        if targets:
+            told = await self._api.get(_Announced, "/api/v1/targets/metadata", {"match_target": targets})
+            of: dict[str, list[_Info]] = {}
+            for each in told.data:
+                of.setdefault(each.metric, []).append(each)
+            return {name: _info_of(infos) for name, infos in of.items()}
         found = await self._api.get(_Metadata, "/api/v1/metadata", {"limit_per_metric": f"{MOST_INFOS}"})
         return {name: _info_of(infos) for name, infos in found.data.items() if infos}
 

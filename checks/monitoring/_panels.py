@@ -65,7 +65,8 @@ def is_own(expression: str, known: Known) -> bool | None:
     node = _parsed(expression, known)
     if node is None or known.service is None:
         return None
-    context = Context(known.service, {name: info.kind for name, info in known.metadata.items()})
+    kinds = {name: info.kind for name, info in known.metadata.items()}
+    context = Context(known.service, kinds, frozenset(kinds))
     whose = {whose_is(each, context) for each in _followed(node, known.recordings)}
     return True if "own" in whose else None if "nowhere" in whose else False
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from checks.contract import InstrumentFailure
 from checks.contract.instruments.monitoring import Prometheus, Rule
 from checks.contract.instruments.promql import PromQL
 from checks.contract.promql import Node, Selector, written
@@ -20,7 +21,7 @@ from checks.monitoring._readings import Reading, Recording, Recordings, admits, 
 from checks.monitoring._service import NAMING, Service, Whose, values_now
 from checks.monitoring._subjects import Admits, Subject, base, narrowed, subject_of
 
-MOST_LOOKED_UP = 60
+MOST_LOOKED_UP = 150
 MOST_SERIES = 2_000
 MOST_NAMED = 30
 LONGEST_SHOWN = 300
@@ -51,12 +52,14 @@ TELLING = frozenset((
 class Context:
     """What Prometheus knows about the metrics that alerts read.
 
-    ``kinds`` are their TYPEs. ``labelled`` are values of labels that the service's own series have, by metric
-    and label; ``named`` are the naming labels of series that are not the service's own, by metric.
+    ``kinds`` are their TYPEs, ``announced`` the names whose TYPE the service itself tells. ``labelled`` are
+    values of labels that the service's own series have, by metric and label; ``named`` are the naming
+    labels of series that are not the service's own, by metric.
     """
 
     service: Service
     kinds: Mapping[str, str] = field(default_factory=dict)
+    announced: frozenset[str] = frozenset()
     labelled: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     named: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
 
@@ -195,7 +198,7 @@ def _announced(name: str, context: Context) -> bool:
     family = base(name)
     parts = {family, *(f"{family}_{part}" for part in ("bucket", "count", "sum", "total"))}
     known = context.kinds.get(name) or context.kinds.get(family)
-    if known is None or (name.endswith("_bucket") and known == "summary"):
+    if not {name, family} & context.announced or (name.endswith("_bucket") and known == "summary"):
         return False
     return not parts & context.service.metrics
 
@@ -236,6 +239,7 @@ async def read_context(service: Service, book: Rulebook, prometheus: Prometheus)
     """Look up what the alerts' metrics are, in some queries at most."""
     read = [reading for node in book.alerts.values() for reading in readings(node, book.recordings)]
     about = await prometheus.metadata()
+    announced = await _announced_by(service, prometheus) or frozenset(about)
     names = {reading.selector.name for reading in read}
     kinds = {name: about[name].kind for name in {*names, *map(base, names)} if name in about}
     telling = {
@@ -244,7 +248,7 @@ async def read_context(service: Service, book: Rulebook, prometheus: Prometheus)
         if reading.selector.name
         and (reading.fires == "gone" or subject_read(reading.selector, kinds) in TELLING)
     }
-    context = Context(service, kinds)
+    context = Context(service, kinds, announced & {*names, *map(base, names)})
     strange = sorted({each.name for each in telling if not _own_at_once(each, service)})
     named = {name: await _naming(name, prometheus) for name in strange[:MOST_LOOKED_UP]}
     unmarked = {
@@ -260,6 +264,14 @@ async def read_context(service: Service, book: Rulebook, prometheus: Prometheus)
         for name, label in sorted(unmarked)[:MOST_LOOKED_UP]
     }
     return dataclasses.replace(context, named=named, labelled=labelled)
+
+
+async def _announced_by(service: Service, prometheus: Prometheus) -> frozenset[str]:
+    """The metrics whose HELP and TYPE the service itself tells; empty where the server does not say whose."""
+    try:
+        return frozenset(await prometheus.metadata(service.selector))
+    except InstrumentFailure:  # servers that only speak Prometheus' language know all metrics, and no target
+        return frozenset()
 
 
 def _own_at_once(selector: Selector, service: Service) -> bool:

@@ -447,7 +447,7 @@ class ScriptedPrometheus:
     async def rules(self) -> tuple[Rule, ...]:
         return tuple(_given(self.loaded))
 
-    async def metadata(self) -> Mapping[str, MetricInfo]:
+    async def metadata(self, targets: str = "") -> Mapping[str, MetricInfo]:
         return _given(self.about)
 
     async def label_values(self, label: str, selectors: Sequence[str] = ()) -> tuple[str, ...]:

@@ -126,6 +126,8 @@ async def test_everything_is_read_of_a_real_prometheus_behind_a_path(running):
             "Requests that were answered.",
         )
         assert metadata["waited_seconds"].kind == "histogram"
+        assert (await prometheus.metadata('{job="chat"}'))["waited_seconds"].kind == "histogram"
+        assert await prometheus.metadata('{job="orders"}') == {}
 
         assert "requests_total" in await prometheus.label_values("__name__", ['{job="chat"}'])
         assert await prometheus.label_values("job") == ("chat",)

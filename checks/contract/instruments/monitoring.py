@@ -115,8 +115,11 @@ class Prometheus(Protocol):
     async def rules(self) -> tuple[Rule, ...]:
         """All rules of all groups, in order."""
 
-    async def metadata(self) -> Mapping[str, MetricInfo]:
-        """HELP and TYPE by metric name, as scraped (a histogram under its base name)."""
+    async def metadata(self, targets: str = "") -> Mapping[str, MetricInfo]:
+        """HELP and TYPE by metric name, as scraped (a histogram under its base name).
+
+        Of all targets, or of those whose labels the selector ``targets`` fits.
+        """
 
     async def label_values(self, label: str, selectors: Sequence[str] = ()) -> tuple[str, ...]:
         """The values of a label among the series that match; ``__name__`` gives the names of metrics."""

@@ -265,3 +265,20 @@ def test_a_histogram_that_has_observed_nothing_yet_counts():
     rest = tuple(name for name in METRICS if "duration" not in name)
     about = {"http_request_duration_seconds": MetricInfo("histogram", "Time.")}
     assert measured(*ALL, metrics=rest, metadata=about).outcome is Outcome.PASS
+
+
+def test_a_counter_that_another_service_announces_does_not_count():
+    metrics = tuple(name for name in METRICS if name != "http_requests_total")
+    about = {"orders_errors": MetricInfo("counter", "Errors."), "other": MetricInfo("gauge", "")}
+
+    class OfTargets(ScriptedPrometheus):
+        async def metadata(self, targets=""):
+            return about if not targets else {"other": about["other"]}
+
+    prometheus = a_prometheus(LATENCY, a_rule("Errors", "rate(orders_errors_total[5m]) > 1"), CACHE, DOWN)
+    prometheus.__class__ = OfTargets
+    prometheus.values = lambda label, selectors: metrics if label == "__name__" else ()
+    instruments = ScriptedInstruments(prometheus=prometheus, promql=PromqlParser())
+    finding = measure(alert_rules, a_watched_target(), instruments)
+    assert finding.outcome is Outcome.FAIL
+    assert "Errors reads orders_errors_total, which Prometheus does not have" in finding.reason

@@ -49,7 +49,7 @@ OTHERS = {
     "orders_http_requests_total": ({"job": "orders", "instance": "orders:80"},),
     "up": ({"job": "chat"}, {"job": "chat-redis-exporter", "instance": "chat:9121"}),
 }
-CONTEXT = Context(SERVICE, {"http_requests": "counter"}, {}, OTHERS)
+CONTEXT = Context(SERVICE, {"http_requests": "counter"}, named=OTHERS)
 RECORDINGS = """
 job:http_requests:rate5m = sum by (job) (rate(http_requests_total[5m]))
 job:http_errors:rate5m = sum by (job) (rate(http_requests_total{status=~"5.."}[5m]))
