@@ -50,6 +50,21 @@ MISSING = """\
 # body_bytes = 1_000_000                  # longer bodies are refused
 # rate_limit = { per_s = 5, burst = 20 }  # of one user
 
+# [prometheus]                            # what scrapes it; behind a path, a login or TLS: docs/monitoring.md
+# url = "http://127.0.0.1:9090"
+# labels = { job = "shop" }               # what marks this service's own series
+
+# [alertmanager]
+# url = "http://127.0.0.1:9093"
+
+# [grafana]
+# url = "http://127.0.0.1:3000"
+# headers = { Authorization = "Bearer ${GRAFANA_TOKEN}" }
+# dashboards = ["shop-overview"]          # uids; those that name the service where left out
+
+# [notifications]                         # where a drill hears alerts: docs/drills.md
+# listen = "127.0.0.1:9096"
+
 # [levers.cache]                          # how to cut the cache; needs allow_faults = true at the top too
 # kind = "command"
 # break = ["systemctl", "stop", "redis"]
