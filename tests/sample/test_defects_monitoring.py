@@ -251,7 +251,7 @@ SYMPTOMS = [
 @pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.__name__)
 def test_a_defect_has_its_symptom(with_defects: Callable[..., Client], symptom: Callable[[Client], bool]):
     sample = with_defects(symptom.__name__)
-    assert eventually(lambda: symptom(sample), within_s=5)
+    assert eventually(lambda: symptom(sample), within_s=15)
 
 
 @pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.__name__)

@@ -46,7 +46,7 @@ SERIES_GONE = {
     "histogram_buckets_dropped",
 }
 SCRAPES = 2  # as many as a rate needs
-SCRAPES_TO_FLAP = 12
+SCRAPES_TO_FLAP = 4
 POLL_S = 0.05
 
 
