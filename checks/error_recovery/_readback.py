@@ -47,7 +47,7 @@ class Books:
 
     instruments: Instruments
     transaction: Transaction
-    values: list[Mapping[str, str]] = field(default_factory=list)
+    values: list[Mapping[str, str | int]] = field(default_factory=list)
 
     async def read(self) -> State:
         """Raises InstrumentFailure where a party cannot be read."""
@@ -58,7 +58,7 @@ class Books:
             for values in self.values:
                 seen = await read_state(self.instruments, [probe], values)
                 if probe.name in seen:
-                    made[values["nonce"]] = seen[probe.name]
+                    made[str(values["nonce"])] = seen[probe.name]
             state[probe.name] = made
         return state
 

@@ -17,19 +17,25 @@ from checks.error_recovery._state import State
 MAX_DEPTH = 12
 MAX_CHARS = 80
 MAX_LEAVES = 200
+FEWEST_LISTED = 20  # a list of the last few that keeps less forgets what is looked for
 SHORTEST_VALUE = 4  # a shorter id would be found in every other text
 
 Form = tuple[tuple[str, str], ...]
+Values = Mapping[str, str | int]
 
 
 @dataclass
 class Difference:
-    """Entries that came into, and went out of, tables and lists by their path, and how far numbers moved."""
+    """Entries that came into, and went out of, tables and lists by their path, and how far numbers moved.
+
+    ``sizes`` are those of lists afterwards.
+    """
 
     added: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     gone: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     moved: dict[str, float] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ def _compare(before: Any, after: Any, path: str, found: Difference, depth: int) 
                 _compare(before[key], after[key], f"{path}.{key}", found, depth + 1)
     elif isinstance(before, list) and isinstance(after, list):
         was, now = (Counter(map(_text, side)) for side in (before, after))
+        found.sizes[path] = len(after)
         found.added[path] += [json.loads(text) for text in (now - was).elements()]
         found.gone[path] += [json.loads(text) for text in (was - now).elements()]
     elif _text(before) != _text(after):
@@ -88,30 +95,31 @@ def _compare(before: Any, after: Any, path: str, found: Difference, depth: int) 
             found.changed.add(path)
 
 
-def learnt(first: Difference, second: Difference, values: Sequence[Mapping[str, str]]) -> Pattern:
+def learnt(first: Difference, second: Difference, values: Sequence[Values]) -> Pattern:
     """What two transactions, with ``values`` of their own, have done alike."""
     forms, steady = {}, {}
+    rolling = {path for side in (first, second) for path, entries in side.gone.items() if entries}
     for path in first.added.keys() & second.added.keys():
         one, other = ([_leaves(entry, values) for entry in side.added[path]] for side in (first, second))
-        if not one or len(one) != len(other):
+        few = path in rolling and second.sizes.get(path, 0) < FEWEST_LISTED
+        if not one or len(one) != len(other) or few:
             continue
         alike = _steady(one, other)
         if (form := _forms(one, alike)) == _forms(other, alike):
             forms[path], steady[path] = form, alike
     moved = {path: by for path, by in first.moved.items() if second.moved.get(path) == by}
-    rolling = {path for side in (first, second) for path, entries in side.gone.items() if entries}
     return Pattern(forms, steady, moved, frozenset(rolling))
 
 
 def losses(
-    pattern: Pattern, found: Difference, count: int, unsure: int, values: Sequence[Mapping[str, str]]
+    pattern: Pattern, found: Difference, count: int, unsure: int, values: Sequence[Values]
 ) -> tuple[Loss, ...]:
     """What is wrong with ``found``; ``count`` transactions were acknowledged and ``unsure`` others not."""
     return (*_of_tables(pattern, found, count, unsure, values), *_of_numbers(pattern, found, count, unsure))
 
 
 def _of_tables(
-    pattern: Pattern, found: Difference, count: int, unsure: int, values: Sequence[Mapping[str, str]]
+    pattern: Pattern, found: Difference, count: int, unsure: int, values: Sequence[Values]
 ) -> Iterator[Loss]:
     for path, form in pattern.forms.items():
         each, place = form.total(), _shown(path)
@@ -143,7 +151,7 @@ def _of_numbers(pattern: Pattern, found: Difference, count: int, unsure: int) ->
             continue
         kind: Literal["lost", "twice"] = "lost" if done < count else "twice"
         words = f"{_shown(path)} moved by {got:g} instead of {by * count:g}"
-        yield Loss(kind, _shown(path), max(1, round(abs(count - done))), words)
+        yield Loss(kind, _shown(path), max(1, min(count, round(abs(count - done)))), words)
 
 
 def _touched(path: str, found: Difference) -> int:
@@ -176,12 +184,12 @@ def _form(leaves: Mapping[str, str], steady: frozenset[str]) -> Form:
     return tuple(sorted((leaf, leaves.get(leaf, "")) for leaf in steady))
 
 
-def _leaves(entry: Any, values: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def _leaves(entry: Any, values: Sequence[Values]) -> dict[str, str]:
     """Each value of an entry by its path, with what the transactions filled in put back as placeholders."""
     return dict(leaf for leaf, _ in zip(_walk(entry, "", values, 0), range(MAX_LEAVES), strict=False))
 
 
-def _walk(node: Any, path: str, values: Sequence[Mapping[str, str]], depth: int) -> Iterator[tuple[str, str]]:
+def _walk(node: Any, path: str, values: Sequence[Values], depth: int) -> Iterator[tuple[str, str]]:
     if isinstance(node, dict) and depth < MAX_DEPTH:
         for key in sorted(node):
             yield from _walk(node[key], f"{path}.{key}", values, depth + 1)
@@ -192,11 +200,11 @@ def _walk(node: Any, path: str, values: Sequence[Mapping[str, str]], depth: int)
         yield path.lstrip("."), _put_back(_text(node), values)
 
 
-def _put_back(text: str, values: Sequence[Mapping[str, str]]) -> str:
+def _put_back(text: str, values: Sequence[Values]) -> str:
     for given in values:
         for name, value in given.items():
-            if len(value) >= SHORTEST_VALUE:
-                text = text.replace(value, f"{{{name}}}")
+            if len(str(value)) >= SHORTEST_VALUE:
+                text = text.replace(str(value), f"{{{name}}}")
     return text
 
 

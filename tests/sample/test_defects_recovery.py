@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
+import psutil
 import pytest
 
 from app.sample import stack
@@ -128,6 +129,114 @@ def idempotency_ignores_body(sample: Client) -> bool:
     return second.status_code == 201 and first.json() == second.json()
 
 
+SOON_S, LATER_S = 6.0, 30.0
+A_SECOND = [{"type": "latency", "attributes": {"latency": 1_000}}]
+
+
+def serving(sample: Client) -> psutil.Process:
+    """The process that answers."""
+    part = next(part for part in sample.state.parts if part.name == "chat")
+    [found] = part.process().children()
+    return found
+
+
+def told_to_end_amid(sample: Client, ask: Callable[[], object]) -> object:
+    """What came of ``ask``, which takes a second, when the service was told to end meanwhile."""
+    process = serving(sample)
+    with ThreadPoolExecutor(1) as pool, sample.poisoned("upstream", A_SECOND):
+        asking = pool.submit(ask)
+        time.sleep(0.4)
+        process.terminate()
+        process.wait(20)
+        came = asking.exception() or asking.result()
+    assert eventually(lambda: answers(sample))
+    return came
+
+
+def ask_anew(sample: Client) -> int:
+    """The status of a new question over a connection of its own."""
+    body = {"message": uuid.uuid4().hex, "session_id": "s"}
+    return httpx.post(f"{sample.state.url}/api/chat", json=body, timeout=20, trust_env=False).status_code
+
+
+def drops_inflight_on_sigterm(sample: Client) -> bool:
+    return isinstance(told_to_end_amid(sample, lambda: ask_anew(sample)), httpx.TransportError)
+
+
+def closes_clients_before_requests(sample: Client) -> bool:
+    return told_to_end_amid(sample, lambda: ask_anew(sample)) == 503
+
+
+def streams_cut_on_sigterm(sample: Client) -> bool:
+    whole = told_to_end_amid(sample, lambda: ask_anew(sample)) == 200
+    return whole and isinstance(told_to_end_amid(sample, sample.stream), httpx.TransportError)
+
+
+def shutdown_never_ends(sample: Client) -> bool:
+    process = serving(sample)
+    process.terminate()
+    eventually(lambda: not process.is_running(), SOON_S)
+    stays = process.is_running() and not answers(sample)
+    if stays:
+        process.kill()
+    assert eventually(lambda: answers(sample))
+    return stays
+
+
+def comes_back(sample: Client, within_s: float) -> bool:
+    """Whether it answers anew within a time after a kill."""
+    process = serving(sample)
+    process.kill()
+    process.wait(5)
+    return eventually(lambda: answers(sample), within_s)
+
+
+def restart_never_comes(sample: Client) -> bool:
+    process = serving(sample)
+    process.terminate()
+    process.wait(20)
+    return eventually(lambda: answers(sample)) and not comes_back(sample, SOON_S)
+
+
+def restart_late(sample: Client) -> bool:
+    return not comes_back(sample, SOON_S) and eventually(lambda: answers(sample), LATER_S)
+
+
+def restart_answers_500(sample: Client) -> bool:
+    return (
+        comes_back(sample, SOON_S) and ask_anew(sample) == 500 and eventually(lambda: ask_anew(sample) == 200)
+    )
+
+
+def order_book(sample: Client) -> dict[str, dict[str, object]]:
+    headers = {"Authorization": f"Bearer {stack.environment(sample.state)[stack.TOKEN_NAME]}"}
+    return httpx.get(f"{sample.state.url}/api/order-book", headers=headers, trust_env=False).json()["orders"]
+
+
+def ordered_before_a_kill(sample: Client) -> tuple[object, object]:
+    """An order as its book has it before and after."""
+    reference = sample.order().json()["order"]
+    before = order_book(sample).get(reference)
+    kill(sample)
+    return before, order_book(sample).get(reference)
+
+
+def loses_orders_on_kill(sample: Client) -> bool:
+    before, after = ordered_before_a_kill(sample)
+    return before == ORDER and after is None
+
+
+def orders_lose_lines_in_crash(sample: Client) -> bool:
+    before, after = ordered_before_a_kill(sample)
+    return before == ORDER and after == ORDER | {"items": ORDER["items"][:1]}
+
+
+def order_ids_come_again(sample: Client) -> bool:
+    before = sample.order().json()["order"]
+    kill(sample)
+    return sample.order().json()["order"] == before
+
+
 # Defects that do not touch each other are switched on together, since each change restarts the service.
 TOGETHER = (
     (silent_compensation_failure, double_charge),
@@ -136,6 +245,13 @@ TOGETHER = (
     (compensation_forgotten_at_restart, idempotency_refuses_repeats),
     (idempotency_key_of_all_shops,),
     (idempotency_ignores_body,),
+    (drops_inflight_on_sigterm, loses_orders_on_kill),
+    (closes_clients_before_requests, orders_lose_lines_in_crash),
+    (streams_cut_on_sigterm, order_ids_come_again),
+    (shutdown_never_ends,),
+    (restart_late,),
+    (restart_answers_500,),
+    (restart_never_comes,),
 )
 SYMPTOMS = [symptom for together in TOGETHER for symptom in together]
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from checks.contract import Outcome
-from tests.checks.sample import Sample
+from tests.checks.sample import BRIEF, Sample
+
+SHORT = replace(BRIEF, outage_s=0.1)  # what never comes back is not waited for
 
 
 def test_levers_are_restored_and_the_service_answers_again(sample: Sample):
@@ -39,3 +45,46 @@ def test_the_residue_of_each_step_is_named(sample: Sample):
     assert finding.outcome is Outcome.FAIL
     assert "Step draft order: 1 left in accounting.reservations" in finding.reason
     assert "accounting.stock.MUG-WHITE" in finding.reason
+
+
+ENDING = ("error_recovery.crash_restart", "error_recovery.graceful_shutdown", "error_recovery.durability")
+
+
+def test_a_service_that_is_ended_again_and_again_is_whole_each_time(sample: Sample):
+    sample.events.clear()
+    for measured in sample.with_defects().assess(only=ENDING):
+        assert measured.finding.outcome is Outcome.PASS, measured.finding.reason
+    ways = ["kill", "term", "kill"]
+    assert sample.events == [f"{what} process {way}" for way in ways for what in ("broken", "restored")]
+    assert list((sample.state.folder / "levers").glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("defect", "check", "outcome", "words"),
+    [
+        ("streams_cut_on_sigterm", "graceful_shutdown", Outcome.WARN, "were cut"),
+        ("restart_answers_500", "crash_restart", Outcome.WARN, "status 500"),
+        ("order_ids_come_again", "durability", Outcome.FAIL, "The first transaction after the restart"),
+    ],
+)
+def test_a_service_that_ends_badly_is_told_what_is_wrong(
+    sample: Sample, defect: str, check: str, outcome: Outcome, words: str
+):
+    finding = sample.with_defects(defect).measure(f"error_recovery.{check}")
+    assert finding.outcome is outcome, finding.reason
+    assert words in finding.reason
+
+
+def test_a_service_that_nothing_starts_again_is_named_as_the_cause_of_what_follows(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+):
+    for patience in ("app.engine.RECOVERY_S", "app.instruments.faults.process.RESTART_S"):
+        monkeypatch.setattr(patience, 1.0)
+    first, *others = sample.with_defects("restart_never_comes").assess(SHORT, only=ENDING)
+    assert first.check.id == "error_recovery.crash_restart"
+    assert first.finding.outcome is Outcome.FAIL
+    assert "Our probe broke it" in first.finding.reason
+    assert "so that it listens on port" in first.finding.reason
+    assert [each.finding.follows_from for each in others] == [first.check.id] * 2
+    for entry in (sample.state.folder / "levers").glob("*"):
+        entry.unlink()  # the next start would try again
