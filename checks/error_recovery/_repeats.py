@@ -27,7 +27,7 @@ from checks.contract import (
     document_in,
 )
 from checks.error_recovery._flow import TIMEOUT_S, captured, new_values, problem_of, rendered
-from checks.error_recovery._state import Change, State, changes, drop, effects, read_state
+from checks.error_recovery._state import Change, State, changes, drop, effects, read_state, shallow
 
 AGAIN = 3
 AT_ONCE = 4
@@ -248,9 +248,10 @@ def _all_said(
 
 def _said(call: TransactionRequest, reply: Reply, transaction: Transaction) -> Said:
     document = reply.document()
-    for path in transaction.ignore:
+    plain = document is not None and shallow(document)
+    for path in transaction.ignore if plain else ():
         drop(document, path.split("."))
-    content = json.dumps(document, sort_keys=True).encode() if document is not None else reply.body
+    content = json.dumps(document, sort_keys=True).encode() if plain else reply.body
     return Said(reply.status, problem_of(call, reply), sha256(content).hexdigest()[:16])
 
 

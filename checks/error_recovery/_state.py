@@ -14,6 +14,8 @@ from checks.contract import InstrumentFailure, Instruments, Reply, Request, Stat
 
 MAX_CHANGES = 20
 MAX_DEPTH = 12
+MAX_NESTED = 100
+MAX_NUMBER = 2**53  # above it a float cannot count on; NaN and infinity are not below it either
 MAX_CHARS = 60
 GONE = (404, 410)
 
@@ -57,13 +59,28 @@ async def read_state(
 
 def _document(reply: Reply, probe: StateProbe) -> object:
     document = reply.document()
-    if reply.failure or reply.status != 200 or document is None or reply.truncated:
+    deep = not shallow(document)
+    if reply.failure or reply.status != 200 or document is None or reply.truncated or deep:
         problem = reply.failure.detail if reply.failure else f"status {reply.status}, no whole JSON"
+        problem = "it is nested too deeply" if deep else problem
         raise InstrumentFailure(
             f"The state of {probe.name} cannot be read at {probe.url}: {problem}.",
             missing="transaction.state",
         )
     return document
+
+
+def shallow(document: object) -> bool:
+    """Whether it can be walked through: a service may nest as deep as its reply is long."""
+    level: list[Any] = [document]
+    for _ in range(MAX_NESTED):
+        level = [
+            inner
+            for node in level
+            if isinstance(node, (dict, list))
+            for inner in (node.values() if isinstance(node, dict) else node)
+        ]
+    return not level
 
 
 def drop(node: object, path: Sequence[str]) -> None:
@@ -187,4 +204,4 @@ def _clean(text: str) -> str:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER

@@ -7,7 +7,6 @@ step is done, and be away when it is undone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -87,7 +86,12 @@ async def tried(instruments: Instruments, target: Target, step: Step, kill: str)
     if impossible:
         return dataclasses.replace(undoing, skipped=impossible)
     for patience in range(1, TRIES + 1):
-        undoing = await _Attempt(instruments, target, step, kill, patience).made()
+        try:
+            undoing = await _Attempt(instruments, target, step, kill, patience).made()
+        except InstrumentFailure as failure:
+            if failure.missing != "transaction.state":
+                raise
+            return dataclasses.replace(undoing, skipped=failure.reason.rstrip("."))
         if not undoing.skipped:
             break
     return undoing
@@ -109,6 +113,7 @@ class _Attempt:
         self._values = new_values()
         self._within = step.request or self._transaction.calls[0].name
         self._under_way = asyncio.Event()
+        self._breaking, self._over = asyncio.Lock(), False
         self._begins_with: State = {}
         self._held = _held(instruments, step)
         # With time amid the step there is no need to cut before it; between two requests there is a moment.
@@ -151,17 +156,19 @@ class _Attempt:
     async def _failing(self, away: AsyncExitStack, opened: AsyncExitStack) -> asyncio.Task[Played]:
         """Send the transaction, its step failing, and break into ``away`` what undoing needs meanwhile.
 
-        On return the step's own partner is back.
+        On return the step's own partner is back, and nothing more is broken.
         """
         async with made_to_fail(self._instruments, self._held, self._step.request) as fail:
 
             async def begin(call: TransactionRequest) -> None:
-                if call.name == self._within:
+                async with self._breaking:
+                    if self._over or call.name != self._within:
+                        return
                     if self._cut_before:
                         await self._cut(away)
                     self._begins_with = await self._state()
                     self._under_way.set()
-                await fail(call)
+                    await fail(call)
 
             headers = {**self._step.fail_header, **self._undo.fail_header}
             sending = await opened.enter_async_context(
@@ -175,13 +182,22 @@ class _Attempt:
                     )
                 )
             )
-            if not self._cut_before:
-                await self._begun(sending)
-                if not sending.done():
-                    await self._cut(away)
-            await asyncio.wait({sending}, timeout=REPLY_S)
+            try:
+                await self._cut_amid(sending, away)
+                await asyncio.wait({sending}, timeout=REPLY_S)
+                async with self._breaking:  # a lever that is slow to break is broken by now, or never
+                    self._over = True
+            except BaseException:
+                await _ended(sending)  # or it would break something when the rest is restored
+                raise
         await asyncio.wait({sending}, timeout=HOLD_S)
         return sending
+
+    async def _cut_amid(self, sending: asyncio.Task[Played], away: AsyncExitStack) -> None:
+        if not self._cut_before:
+            await self._begun(sending)
+            if not sending.done():
+                await self._cut(away)
 
     async def _cut(self, away: AsyncExitStack) -> None:
         if self._undo.lever is not None:
@@ -218,9 +234,14 @@ async def _sending(work: Coroutine[Any, Any, Played]) -> AsyncIterator[asyncio.T
     try:
         yield task
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await _ended(task)
+
+
+async def _ended(task: asyncio.Task[Played]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # which whoever asks for the result hears of
 
 
 async def _back(instruments: Instruments, target: Target) -> None:

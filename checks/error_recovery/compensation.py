@@ -27,6 +27,7 @@ from typing import Literal
 from checks.contract import (
     Check,
     Finding,
+    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
@@ -38,6 +39,7 @@ from checks.contract import (
     show,
 )
 from checks.error_recovery._flow import (
+    Played,
     Whole,
     curl_lines,
     declared,
@@ -48,7 +50,7 @@ from checks.error_recovery._flow import (
     untriable,
     whole,
 )
-from checks.error_recovery._state import Change, changes, effects, read_state, worded
+from checks.error_recovery._state import Change, State, changes, effects, read_state, worded
 
 CHECK = Check(
     failure_title="A failed transaction leaves something behind",
@@ -126,7 +128,7 @@ async def _failing(instruments: Instruments, transaction: Transaction, step: Ste
     before = await read_state(instruments, transaction.state)
     async with made_to_fail(instruments, step, step.request) as begin:
         played = await play(instruments, transaction, headers=step.fail_header, before=begin)
-        during = await read_state(instruments, transaction.state, played.values)
+        during = await _state_while_broken(instruments, transaction, played)
     ended = monotonic()
     after = await restored(instruments, transaction, before, played.values)
     unseen = all(probe.place(played.values) is None for probe in transaction.state)
@@ -138,12 +140,22 @@ async def _failing(instruments: Instruments, transaction: Transaction, step: Ste
         reported_success=played.whole,
         status=played.status,
         problem=played.problem,
-        effects_during=effects(before, during),
+        effects_during=None if during is None else effects(before, during),
         effects_after=effects(before, after),
         residue=changes(before, after),
         settled_s=round(monotonic() - ended, 2),
         skipped="it gave nothing to capture by which a state could be looked up" if unseen else "",
     )
+
+
+async def _state_while_broken(
+    instruments: Instruments, transaction: Transaction, played: Played
+) -> State | None:
+    """The state now, or None where what is broken is also what shows it."""
+    try:
+        return await read_state(instruments, transaction.state, played.values)
+    except InstrumentFailure:
+        return None
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:

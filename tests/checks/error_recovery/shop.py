@@ -117,6 +117,7 @@ class SlowShop(Shop):
     undo_failing: str = "tried"
     forgets: bool = False
     answers_late: bool = False
+    lever_takes_s: float = 0.0
     left: list[tuple[str, str]] = field(default_factory=list)
     flag: int = 0
 
@@ -157,7 +158,7 @@ class SlowShop(Shop):
                 failed = [one for one in reversed(done) if not self.undone(one, key)]
                 self.left += [(one, key) for one in failed if self.undo_failing != "dropped"]
                 self.flag = len(self.left)
-                while self.answers_late and self.left:
+                while self.answers_late and self.left:  # noqa: ASYNC110 - it polls
                     await asyncio.sleep(0.01)
                 return Reply("/orders", 503)
             self.do(step, key)
@@ -175,6 +176,7 @@ class KillingFaults(ScriptedFaults):
 
     @asynccontextmanager
     async def _broken(self, lever: str, way: str) -> AsyncIterator[None]:
+        await asyncio.sleep(self.shop.lever_takes_s)
         async with super()._broken(lever, way):
             if way == "kill" and self.shop.forgets:
                 self.shop.left.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -140,3 +141,39 @@ def test_a_transaction_that_fails_by_itself_measures_nothing():
     finding = measured(Closed(ScriptedFaults(dict.fromkeys(STEPS, WAYS))))
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert "status 401" in finding.reason
+
+
+@pytest.mark.parametrize("after_s", [0.2 + 0.05 * number for number in range(16)])
+def test_a_run_that_is_cancelled_at_any_moment_leaves_no_lever_broken(after_s: float):
+    shop = a_shop(lever_takes_s=0.03)
+
+    async def cancelled() -> None:
+        instruments = shop.instruments()
+        task = asyncio.create_task(compensation_failure.gather(shop_target(), instruments))
+        await asyncio.wait({task}, timeout=after_s)
+        task.cancel()
+        await asyncio.wait({task})
+
+    asyncio.run(cancelled())
+    broken = [event for event in shop.faults.events if event.startswith("broke ")]
+    assert shop.faults.away == {}
+    assert len(shop.faults.events) == 2 * len(broken), shop.faults.events
+
+
+def test_a_lever_that_is_slow_to_break_is_waited_for_and_restored():
+    shop = a_shop(lever_takes_s=0.5)
+    finding = measured(shop, shop_target(levers=dict.fromkeys(STEPS, LEVER), settle_s=1))
+    assert finding.outcome in (Outcome.WARN, Outcome.NOT_ASSESSED)
+    assert shop.faults.away == {}
+
+
+def test_a_state_that_cannot_be_read_while_a_partner_is_away_is_said():
+    class Hidden(SlowShop):
+        def state(self, request):
+            return Reply("/state", 503) if "stock" in self.faults.away else super().state(request)
+
+    shop = Hidden(ScriptedFaults(dict.fromkeys(STEPS, WAYS) | {"service": ("kill",)}))
+    finding = measured(shop)
+    assert finding.outcome is Outcome.WARN
+    assert "The state of books cannot be read at /state: status 503" in finding.reason
+    assert shop.faults.away == {}

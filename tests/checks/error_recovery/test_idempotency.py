@@ -147,7 +147,7 @@ def test_a_repeat_with_another_reply_warns():
 
 
 def test_201_then_200_with_the_same_content_is_the_same_reply():
-    again = lambda first, number: Reply("/pay", 200, {}, first.body)
+    again = lambda first, number: Reply("/pay", 200, {}, first.body)  # noqa: E731 - one line
     assert measured(Till(repeated=again)).outcome is Outcome.PASS
 
 

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.error_recovery._state import MAX_CHANGES, drop, changes, effects, worded
+from checks.error_recovery._state import MAX_CHANGES, changes, drop, effects, shallow, worded
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
@@ -57,3 +57,24 @@ def test_ignored_paths_may_have_stars():
     for path in ("orders.*.at", "clock", "deep.x", "absent.path"):
         drop(document, path.split("."))
     assert document == {"orders": [{"id": 1}, {"id": 3}], "deep": {}}
+
+
+def test_what_is_no_number_to_count_with_has_no_effect():
+    before, after = {"n": 1, "m": 1.0, "k": 3}, {"n": 10**400, "m": float("nan"), "k": 4}
+    assert effects({"a": before}, {"a": after}) == {"a.k": 1}
+    assert {change.path for change in changes({"a": before}, {"a": after})} == {"n", "m", "k"}
+
+
+def test_a_state_that_is_nested_without_end_is_not_walked_through():
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    assert not shallow(deep)
+    assert shallow({"a": [{"b": [1, 2]}]})
+    assert shallow(None)
+
+
+def test_a_party_that_was_not_there_before_is_worded_as_left():
+    assert worded(changes({}, {"order": {"id": 1}})) == 'order {"id": 1} left'
+    assert effects({}, {"order": {"id": 1}}) == {"order#": 1}
+    assert effects({"order": {}}, {}) == {"order#": -1}
