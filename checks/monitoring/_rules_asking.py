@@ -19,7 +19,7 @@ from typing import Any
 from checks.contract import InstrumentFailure
 from checks.contract.instruments.monitoring import MetricInfo, Prometheus, Rule, ScrapeTarget, Series
 from checks.contract.instruments.promql import Parsed, PromQL
-from checks.contract.promql import Node, Selector, packed, selectors, written
+from checks.contract.promql import Matcher, Node, Selector, packed, selectors, written
 from checks.monitoring._rules_facts import (
     OF_ALERTS,
     Facts,
@@ -27,9 +27,11 @@ from checks.monitoring._rules_facts import (
     MetricFact,
     RuleFact,
     TargetFact,
+    of_targets,
 )
 from checks.monitoring._rules_names import first_word, kinds_of, of_some_job, open_metrics, similar_names
 from checks.monitoring._rules_patterns import pattern
+from checks.monitoring._rules_values import accepts
 
 MOST_RULES = 1_000
 MOST_RULE_CHARS = 260_000
@@ -94,6 +96,7 @@ async def _asked(prometheus: Prometheus, promql: PromQL) -> Facts:
         reload_failed=await _reload_failed(prometheus, names),
         described=bool(metadata),
         open_metrics=open_metrics(metadata, set(names)),
+        announced=await _announced(prometheus, found, series, targets),
     )
 
 
@@ -304,6 +307,32 @@ def _tables(
         one = name.endswith("_info") and all(each.value == 1 for each in chosen)
         tables[name] = MetricFact(labels, tuple(sorted(rows)), name in past, zero, one, cut)
     return tables
+
+
+async def _announced(
+    prometheus: Prometheus,
+    found: Iterable[Selector],
+    series: Mapping[str, Sequence[Series]],
+    targets: Sequence[ScrapeTarget],
+) -> dict[str, tuple[str, ...]]:
+    """What targets describe of which only others have series."""
+    labels = {label for each in targets for label in each.labels}
+    asked: dict[str, set[str]] = {}
+    for each in found:
+        matchers = of_targets(each.matchers, labels)
+        there = [one.labels for one in series.get(each.name, ())]
+        strange = matchers and there and not any(_accepted(matchers, one) for one in there)
+        if strange and any(_accepted(matchers, target.labels) for target in targets):
+            asked.setdefault(written(Selector("", matchers)), set()).add(each.name)
+    announced = {}
+    for selector, names in sorted(asked.items())[:MOST_NAMELESS]:
+        kinds = kinds_of(names, await prometheus.metadata(selector))
+        announced[selector] = tuple(sorted(kinds))
+    return announced
+
+
+def _accepted(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
+    return all(accepts(each, labels.get(each.label, "")) for each in matchers)
 
 
 def _targets(targets: Sequence[ScrapeTarget]) -> tuple[TargetFact, ...]:

@@ -97,7 +97,8 @@ def _check_relabelled(reader: Reader, node: Call, of: Vector, sets: Sequence[Lab
     """A label that tells series apart, overwritten: they are then the same."""
     why = f"{node.function}() overwrites {target}, by which series are told apart"
     if len(projected(sets, None)) < len(of.sets) and of.real:
-        reader.err(Flaw(Verdict.ERROR, node, why))
+        now = of.presence is Presence.ALWAYS
+        reader.err(Flaw(Verdict.ERROR if now else Verdict.LATENT, node, why))
     elif target in of.open and all(
         target not in each or each[target] != had.get(target) for each, had in zip(sets, of.sets, strict=True)
     ):

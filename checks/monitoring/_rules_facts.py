@@ -5,12 +5,12 @@ Private to this family. Series are kept as rows of a table, for evidence must st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from checks.contract.promql import Node, unpacked
+from checks.contract.promql import Matcher, Node, unpacked
 
 SUFFIXES = ("_bucket", "_count", "_sum", "_total", "_created", "_info", "_gcount", "_gsum")
 # What a metric of a kind has series of, besides the bare name where that is said.
@@ -94,6 +94,8 @@ class Facts:
     ``reaches`` says for each offset (s) whether there are samples that old. ``patterns`` are the names that
     a selector without one finds. ``unloaded`` are declared rule files of which no rule is loaded.
     ``open_metrics`` are first words of names whose counters are described without their `_total`.
+    ``announced`` are described names by the selector of the targets that describe them, where their series
+    are not there and those of other targets are.
     """
 
     groups: tuple[GroupFact, ...]
@@ -112,6 +114,12 @@ class Facts:
     reload_failed: bool = False
     described: bool = True
     open_metrics: tuple[str, ...] = ()
+    announced: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def of_targets(matchers: Sequence[Matcher], labels: Collection[str]) -> tuple[Matcher, ...]:
+    """The matchers that say of which scrape targets series are, in one order."""
+    return tuple(sorted((each for each in matchers if each.label in labels), key=lambda each: each.label))
 
 
 @dataclass

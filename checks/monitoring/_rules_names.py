@@ -77,7 +77,7 @@ def _likeness(one: str, two: str) -> float:
     """How alike two names are; more so if one has all words of the other, in whatever order."""
     mine, other = (set(re.split("[_:]+", name)) for name in (one, two))
     alike = SequenceMatcher(None, one, two, autojunk=False).ratio()
-    bonus = 0.3 if mine == other else 0.2 if mine <= other or other <= mine else 0.0
+    bonus = 0.3 if mine == other else 0.1 if mine <= other or other <= mine else 0.0
     bonus += 0.15 if two.startswith(f"{one}_") else 0.0
     return alike + bonus - (0.1 if _ending(one) != _ending(two) and _ending(one) else 0.0)
 

@@ -106,7 +106,7 @@ def _zero_or_one(node: Binary, of: Vector, says: bool | None, flaw: Flaw, *, sca
         scalar=scalar,
         bounds=ZERO_OR_ONE if says is None else exactly(float(says)),
         holds=(),
-        flaw=Flaw(Verdict.CONSTANT, node, why, mended=replace(node, returns_bool=False)),
+        flaw=Flaw(Verdict.CONSTANT, node, why, mended=None if scalar else replace(node, returns_bool=False)),
         fixed=None if says is None else flaw,
     )
 
@@ -183,11 +183,15 @@ def _check_sides(reader: Reader, node: Binary, left: Vector, right: Vector, matc
         if not label:
             continue
         by = f"by {', '.join(sorted(matching.labels)) or 'nothing'}" if matching.on else f"without {label}"
-        mended = _allowed(node, name)
+        mended = _allowed(node, name, left, right)
         if pair is not None:
+            other = left if side is right else right
             values = " and ".join(sorted({each.get(label, "") or "none" for each in pair}))
             why = f"the {name} side has several series where one is needed, matched {by}: {label} is {values}"
-            reader.err(Flaw(Verdict.ERROR, node, why, label, mended))
+            now = all(each.presence is Presence.ALWAYS and each.real for each in (left, right))
+            if side is left:  # on this side only those matter that are matched
+                now = now and matching.key(pair[0]) in {matching.key(each) for each in other.sets}
+            reader.err(Flaw(Verdict.ERROR if now else Verdict.LATENT, node, why, label, mended))
         else:
             why = (
                 f"matched {by}, the {name} side must have one series, and has several as soon as there is "
@@ -270,11 +274,12 @@ def _unit_mended(node: Binary, left: Vector) -> Node | None:
     return replace(node, right=Number(limit.value / 100))
 
 
-def _allowed(node: Binary, side: str) -> Node | None:
-    """The same with the side that has several allowed to, where the other has one for each."""
-    if side == "left" and not node.many:
+def _allowed(node: Binary, side: str, left: Vector, right: Vector) -> Node:
+    """The same as the operator allows it: matched in full where the labels are the same, or grouped."""
+    if left.labels == right.labels and not node.many:
+        return replace(node, on=False, labels=())
+    if side == "left":
         return replace(node, many="left")
-    matched = node.labels if node.on else ()
-    if side == "right" and node.on:
-        return replace(node, right=Aggregation("sum", node.right, matched))
-    return None
+    matched = node.labels if node.on else tuple(sorted(right.labels - set(node.labels)))
+    many = node.many or ("left" if left.labels - set(matched) else "")
+    return replace(node, right=Aggregation("sum", node.right, matched), many=many)

@@ -13,6 +13,7 @@ from checks.monitoring._rules_facts import Labels, World
 from checks.monitoring._rules_selecting import Selecting
 from checks.monitoring._rules_vectors import (
     Flaw,
+    Presence,
     Vector,
     Verdict,
     projected,
@@ -51,5 +52,6 @@ class Reader:
         sets = projected(of.sets, None, frozenset(("__name__",)))
         if len(sets) < len(of.sets):
             why = "series of several metrics lose their names here and are then the same"
-            self.err(Flaw(Verdict.ERROR, node, why))
+            now = of.real and of.presence is Presence.ALWAYS
+            self.err(Flaw(Verdict.ERROR if now else Verdict.LATENT, node, why))
         return sets

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from checks.contract.promql import Matcher, Node, Selector, duration_text, written
 from checks.monitoring._rules_absent import may_be_missing
 from checks.monitoring._rules_bounds import ANY, AT_LEAST_0, ONE, ZERO_OR_ONE, Bounds
-from checks.monitoring._rules_facts import MADE, OF_ALERTS, Labels, World
+from checks.monitoring._rules_facts import MADE, OF_ALERTS, SUFFIXES, Labels, World, of_targets
 from checks.monitoring._rules_values import Meeting, accepts, meeting, only_value, together
 from checks.monitoring._rules_vectors import ANY_LABEL, Flaw, Presence, Vector, Verdict, never, pending
 
@@ -163,7 +163,7 @@ class Selecting:
             each.get("collector", "") for each in world.series("node_scrape_collector_success")
         )
 
-    def found(self, node: Selector) -> Vector:
+    def found(self, node: Selector) -> Vector:  # noqa: PLR0911 - one for each reason
         """What ``node`` can find. Its name, or the names that its pattern finds, are no recordings."""
         if node.name in OF_ALERTS:
             return self._alerts(node)
@@ -178,10 +178,25 @@ class Selecting:
         cut = world.facts.metrics[name].cut
         closed = CLOSED if cut else CLOSED | frozenset(world.target_labels)
         found = narrowed(series, node.matchers, closed, world.target_labels if name in MADE else {})
+        if not found.sets and self._comes_later(node, series):
+            return self._before_first_sample(node)
         if not found.sets:
             return never(self._unmatched(node, found, series))
         real = found.real and not world.past(name)
         return replace(self._vector(node, found, real=real), cut=cut)
+
+    def _comes_later(self, node: Selector, series: Sequence[Labels]) -> bool:
+        """Whether ``node`` asks for a target that is down now, or that only describes the metric so far."""
+        world = self.world
+        asked = of_targets(node.matchers, world.target_labels)
+        mine = [each for each in world.facts.targets if _all_accept(asked, each.labels)]
+        if not asked or not mine or any(_all_accept(asked, each) for each in series):
+            return False
+        jobs = {each.get("job") for each in series}
+        if all(not each.up and each.labels.get("job") in jobs for each in mine):
+            return True
+        announced = world.facts.announced.get(written(Selector("", asked)), ())
+        return bool({node.name, *(node.name.removesuffix(each) for each in SUFFIXES)} & set(announced))
 
     def _gone(self, name: str, series: Sequence[Labels]) -> bool:
         """Whether a target that is up has stopped to tell ``name``: it is not even described any more."""

@@ -27,6 +27,7 @@ from checks.monitoring._rules_vectors import Flaw, Presence, Vector, Verdict, ne
 
 WATCHDOG = re.compile(r"watch_?dog|dead_?man|heart_?beat|always_?(firing|fires)|e2e|snitch", re.IGNORECASE)
 DEEPEST_CHAIN = 20
+ORDER = (Verdict.DEAD, Verdict.ERROR, Verdict.LATENT)  # of what is told of several
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,12 @@ class _Judge:
         self, rule: RuleFact, node: Node, found: Vector, errors: list[Flaw]
     ) -> Flaw | None:
         if rule.health == "err":
-            known = next((each for each in errors), None)
+            known = min(errors, key=lambda each: ORDER.index(each.verdict), default=None)
             return replace(known, verdict=Verdict.ERROR) if known else Flaw(Verdict.ERROR, node, rule.problem)
         if found.presence is Presence.NEVER:
             return found.flaw or Flaw(Verdict.CONSTANT, node, "it never returns anything")
-        if errors and errors[0].verdict is Verdict.DEAD:
-            return errors[0]
         if errors:
-            now = Verdict.LATENT if rule.health == "ok" else errors[0].verdict
-            return replace(errors[0], verdict=now)
+            return min(errors, key=lambda each: ORDER.index(each.verdict))
         if found.presence is Presence.PENDING:
             return found.flaw
         if (
@@ -144,7 +142,8 @@ class _Judge:
             return
         why = f"the rule's own label {label} takes the place of the one that tells its series apart"
         if len(sets) < len(found.sets) and found.real:
-            errors.append(Flaw(Verdict.ERROR, node, why, label))
+            now = found.presence is Presence.ALWAYS
+            errors.append(Flaw(Verdict.ERROR if now else Verdict.LATENT, node, why, label))
         elif any(name in found.open for name in taken):
             errors.append(Flaw(Verdict.LATENT, node, f"{why}, once there are several", label))
 
@@ -184,9 +183,7 @@ class _Judge:
     def _one_recording(self, number: int, node: Selector) -> Vector:
         rule = self.world.rules[number]
         found, errors = self._read_rule(number)
-        if rule.health == "err" or (
-            any(each.verdict is Verdict.ERROR for each in errors) and rule.health != "ok"
-        ):
+        if rule.health == "err" or (any(each.verdict is Verdict.ERROR for each in errors)):
             return never(self._of_chain(node, f"the recording {rule.name} cannot be evaluated"))
         if found.presence is Presence.NEVER:
             verdict = found.flaw.verdict if found.flaw else Verdict.DEAD
