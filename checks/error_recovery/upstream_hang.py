@@ -5,12 +5,13 @@ Why it matters
     caller waits, connections and workers fill up, and one slow dependency takes the whole service with it.
 
 How it is measured
-    The lever makes the upstream silent. Three questions that were never asked before are put at once, twice,
-    so that a time-out of the first round and whatever protects later ones are both seen. Each must end within
+    The lever makes the upstream silent. Four questions that were never asked before are put at once, on the
+    declared routes in turn, twice, so that a time-out of the first round and whatever protects later ones are
+    both seen. Each must end within
     the target's `[objectives] answer_within_s` (30 s where it says nothing): with 502, 503 or 504, with a
     stream that ends in an error, or with a stand-in that is not kept as the answer. Twice the time is waited
-    before a question counts as hanging. Then the upstream is restored, and a new question must be answered
-    within thirty seconds.
+    before a question counts as hanging. Then the upstream is restored, and every route must answer a
+    new question within thirty seconds.
 
 How to fix it
     1. Give the upstream's client a connect, a read and a total time-out, all below what callers wait.
@@ -21,15 +22,12 @@ How to fix it
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from time import monotonic
+from itertools import cycle
 
 from checks.contract import (
-    Answer,
     Check,
-    Failure,
-    FailureKind,
     Finding,
     InstrumentFailure,
     Instruments,
@@ -42,23 +40,31 @@ from checks.contract import (
     plural,
     show,
 )
+from checks.error_recovery._callers import (
+    CLEAN,
+    NO_ROUTE,
+    RECOVERY_S,
+    Told,
+    answered_again_s,
+    asked_again,
+    routes_of,
+    statuses,
+    timed_out,
+    told,
+)
 
 CHECK = Check(
     failure_title="Callers hang when the upstream is silent",
     kind=Kind.FAULT,
-    does="Makes the upstream silent, asks six new questions meanwhile, and restores it.",
+    does="Makes the upstream silent, asks eight new questions meanwhile, and restores it.",
     measures="for the slowest reply while the upstream was silent",
     needs=("questions", "faults", "target.levers.upstream"),
     deadline_s=200,
     typical_s=6,
 )
 ROUNDS = 2
-AT_ONCE = 3
+AT_ONCE = 4  # on the declared routes in turn
 ANSWER_WITHIN_S = 30.0  # the brief: most answers within 30 s
-RECOVERY_S = 30.0
-TRY_S = 10.0
-RETRY_S = 0.3
-CLEAN = frozenset((502, 503, 504))
 
 
 @dataclass(frozen=True)
@@ -70,25 +76,12 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """One question while the upstream was silent; ``again_sha256`` is its answer after that."""
-
-    good: bool
-    status: int | None
-    elapsed_s: float
-    failure: str
-    problem: str
-    text_sha256: str
-    again_sha256: str = ""
-
-
-@dataclass(frozen=True)
 class Evidence:
-    """The questions in order; ``answered_again_s`` is None when no answer came within RECOVERY_S."""
+    """What callers got, in order; ``answered_again_s`` is None where a route did not within RECOVERY_S."""
 
-    route: Route | None
+    routes: tuple[Route, ...]
     patience_s: float
-    probes: tuple[Probe, ...]
+    callers: tuple[Told, ...]
     answered_again_s: float | None
     reproduce: str
 
@@ -101,80 +94,55 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
             missing="levers.upstream.ways",
         )
     patience_s = 2 * (target.objectives.answer_within_s or ANSWER_WITHIN_S)
-    route = await instruments.questions.route()
-    if route is None:
-        return Evidence(None, patience_s, (), None, "")
-    asked: list[tuple[str, Answer]] = []
+    routes, _ = await routes_of(target, instruments)
+    if not routes:
+        return Evidence((), patience_s, (), None, "")
+    asked: list[tuple[str, Told]] = []
     async with instruments.faults.broken("upstream", "hang"):
         instruments.say("The upstream is silent; asking new questions")
         for _ in range(ROUNDS):
-            prompts = instruments.prompts.fresh(AT_ONCE)
-            ask = (instruments.questions.ask(each, route=route, timeout_s=patience_s) for each in prompts)
-            asked += zip(prompts, await asyncio.gather(*ask), strict=True)
-            if any(_timed_out(answer.failure) for _, answer in asked):
+            asked += await _round(instruments, routes, patience_s)
+            if timed_out(caller for _, caller in asked):
                 break  # it hangs: a second round of the same would only hold the run up
     instruments.say("The upstream is back; asking until there is an answer")
-    again_s = await _answered_again_s(instruments, route)
+    again_s = await answered_again_s(instruments, routes)
     return Evidence(
-        route=route,
+        routes=routes,
         patience_s=patience_s,
-        probes=tuple([await _probe(instruments, route, prompt, answer) for prompt, answer in asked]),
+        callers=tuple([await asked_again(instruments, prompt, caller) for prompt, caller in asked]),
         answered_again_s=again_s,
         reproduce="# with the upstream silent:\ntime "
-        + instruments.questions.curl(instruments.prompts.fresh(1)[0], route=route),
+        + instruments.questions.curl(instruments.prompts.fresh(1)[0], route=routes[0]),
     )
 
 
-async def _answered_again_s(instruments: Instruments, route: Route) -> float | None:
-    started = monotonic()
-    while monotonic() - started < RECOVERY_S:
-        prompt = instruments.prompts.fresh(1)[0]
-        if (await instruments.questions.ask(prompt, route=route, timeout_s=TRY_S)).good:
-            return round(monotonic() - started, 2)
-        await asyncio.sleep(RETRY_S)
-    return None
-
-
-async def _probe(instruments: Instruments, route: Route, prompt: str, answer: Answer) -> Probe:
-    """What came, and what the same question gets now where it was answered during the cut."""
-    again = await instruments.questions.ask(prompt, route=route) if answer.good else None
-    return Probe(
-        good=answer.good,
-        status=answer.status,
-        elapsed_s=round(answer.elapsed_ms / 1000, 3),
-        failure=answer.failure.kind if answer.failure else "",
-        problem=answer.problem[:200],
-        text_sha256=_digest(answer.text) if answer.good else "",
-        again_sha256=_digest(again.text) if again and again.good else "",
+async def _round(
+    instruments: Instruments, routes: Sequence[Route], patience_s: float
+) -> list[tuple[str, Told]]:
+    prompts = instruments.prompts.fresh(AT_ONCE)
+    ask = (
+        instruments.questions.ask(prompt, route=route, timeout_s=patience_s)
+        for prompt, route in zip(prompts, cycle(routes), strict=False)
     )
-
-
-def _timed_out(failure: Failure | None) -> bool:
-    return failure is not None and failure.kind is FailureKind.TIMEOUT
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    return list(zip(prompts, map(told, await asyncio.gather(*ask)), strict=True))
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Hanging, crashing or a kept apology fails; then the slowest reply decides; then recovery."""
-    if evidence.route is None:
-        return Finding.not_assessed(
-            "No declared route answers a question.", follows_from="endpoint_health.primary_route"
-        )
-    probes = [probe for probe in evidence.probes if probe.status != 429]
-    if not probes:
+    if not evidence.routes:
+        return Finding.not_assessed(NO_ROUTE, follows_from="endpoint_health.primary_route")
+    callers = [caller for caller in evidence.callers if not caller.limited]
+    if not callers:
         return Finding.not_assessed("Every question was rate limited (429) while the upstream was silent.")
-    if all(probe.good for probe in probes) and _as_usual(probes):
+    if all(caller.good for caller in callers) and _as_usual(callers):
         return Finding.not_assessed(
-            f"The lever made no difference: {plural(len(probes), 'new question')} got their usual answers "
+            f"The lever made no difference: {plural(len(callers), 'new question')} got their usual answers "
             "while the upstream was silent. Point `[levers.upstream]` at the connection that is in use.",
             missing="levers.upstream",
         )
-    slowest_s = max(probe.elapsed_s for probe in probes)
+    slowest_s = max(caller.elapsed_s for caller in callers)
     limit = Limit.at_most(thresholds.answer_within_s, thresholds.answer_within_s * thresholds.warn_factor)
-    wrong = _wrong(evidence, probes)
+    wrong = _wrong(evidence, callers)
     if wrong:
         return Finding.failed(
             wrong, value=slowest_s, unit="s", limit=limit, fix=FIX, reproduce=evidence.reproduce
@@ -184,12 +152,12 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         "s",
         limit,
         f"While the upstream was silent every caller was told so within {show(slowest_s, 's')} "
-        f"({_statuses(probes)}), limit {show(limit.pass_at, 's')}; "
+        f"({statuses(callers)}), limit {show(limit.pass_at, 's')}; "
         f"{show(evidence.answered_again_s or 0, 's')} after it came back there was an answer.",
         fix=FIX,
         reproduce=evidence.reproduce,
     )
-    doubt = _doubt(probes)
+    doubt = _doubt(callers)
     if doubt and finding.outcome is not Outcome.FAIL:
         return finding.but(outcome=Outcome.WARN, share=min(0.5, finding.share), reason=doubt, fix=FIX)
     return finding
@@ -198,45 +166,43 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 FIX = "Give the upstream's client time-outs below what callers wait, and answer 504 when they strike."
 
 
-def _wrong(evidence: Evidence, probes: list[Probe]) -> str:
-    hanging = [probe for probe in probes if probe.failure == FailureKind.TIMEOUT]
+def _wrong(evidence: Evidence, callers: list[Told]) -> str:
+    hanging = [caller for caller in callers if timed_out([caller])]
     if hanging:
+        on = {caller.route for caller in hanging}
+        where = f" of the {on.pop()} route" if len(on) == 1 < len(evidence.routes) else ""
+        of = [caller for caller in callers if not where or caller.route == hanging[0].route]
         return (
-            f"{len(hanging)} of {plural(len(probes), 'question')} hang: no reply within "
+            f"{len(hanging)} of {plural(len(of), 'question')}{where} hang: no reply within "
             f"{show(evidence.patience_s, 's')} while the upstream was silent."
         )
-    dropped = [probe for probe in probes if probe.status is None]
+    dropped = [caller for caller in callers if caller.status is None]
     if dropped:
         return (
             f"While the upstream was silent the connection was dropped without a reply: {dropped[0].problem}."
         )
-    kept = [probe for probe in probes if probe.good and probe.again_sha256 == probe.text_sha256]
-    if kept:
+    if any(caller.good and caller.again_sha256 == caller.text_sha256 for caller in callers):
         return "A stand-in given while the upstream was silent is still the answer after it came back."
     if evidence.answered_again_s is None:
         return f"{show(RECOVERY_S, 's')} after the upstream came back, no question is answered."
     return ""
 
 
-def _as_usual(probes: list[Probe]) -> bool:
+def _as_usual(callers: list[Told]) -> bool:
     """Whether each question has an answer of its own that stays: then the upstream was never cut."""
-    texts = {probe.text_sha256 for probe in probes}
-    return len(texts) == len(probes) and all(probe.again_sha256 == probe.text_sha256 for probe in probes)
+    texts = {caller.text_sha256 for caller in callers}
+    return len(texts) == len(callers) and all(caller.again_sha256 == caller.text_sha256 for caller in callers)
 
 
-def _doubt(probes: list[Probe]) -> str:
-    crashed = [probe for probe in probes if (probe.status or 0) >= 500 and probe.status not in CLEAN]
+def _doubt(callers: list[Told]) -> str:
+    crashed = [caller for caller in callers if (caller.status or 0) >= 500 and caller.status not in CLEAN]
     if crashed:
         return (
             f"While the upstream was silent callers got {crashed[0].status}, as if the service had crashed; "
             "503 or 504 says that they may try again."
         )
-    if any(probe.good for probe in probes):
+    if any(caller.good for caller in callers):
         return "While the upstream was silent callers got a stand-in with status 200, like any answer."
-    if any(400 <= (probe.status or 0) < 500 for probe in probes):
-        return f"With the upstream silent callers were told it is their fault ({_statuses(probes)})."
+    if any(400 <= (caller.status or 0) < 500 for caller in callers):
+        return f"With the upstream silent callers were told it is their fault ({statuses(callers)})."
     return ""
-
-
-def _statuses(probes: list[Probe]) -> str:
-    return ", ".join(sorted({f"status {probe.status}" for probe in probes}))

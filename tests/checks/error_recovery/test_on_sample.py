@@ -17,7 +17,7 @@ def test_levers_are_restored_and_the_service_answers_again(sample: Sample):
     found = sample.with_defects().gather("error_recovery.upstream_hang")
     assert sample.events == ["broken upstream hang", "restored upstream hang"]
     assert found.answered_again_s is not None
-    assert {probe.status for probe in found.probes} == {504}
+    assert {(caller.route, caller.status) for caller in found.callers} == {("ask", 504), ("stream", 504)}
 
 
 def test_without_a_time_out_callers_are_said_to_hang_on_the_stream_route_too(sample: Sample):
@@ -45,6 +45,23 @@ def test_the_residue_of_each_step_is_named(sample: Sample):
     assert finding.outcome is Outcome.FAIL
     assert "Step draft order: 1 left in accounting.reservations" in finding.reason
     assert "accounting.stock.MUG-WHITE" in finding.reason
+
+
+def test_an_undo_outlives_a_kill_of_the_service(sample: Sample):
+    sample.events.clear()
+    found = sample.with_defects().gather("error_recovery.compensation_failure")
+    killed = found.attempts[-1]
+    assert (killed.step, killed.killed, killed.skipped) == ("invoice", True, "")
+    assert [change.path.split(".")[0] for change in killed.pending] == ["drafts"]
+    assert killed.residue == ()
+    assert sample.events[-2:] == ["restored service kill", "restored drafts refuse"]
+
+
+def test_one_key_is_one_order_for_each_shop(sample: Sample):
+    found = sample.with_defects().gather("error_recovery.idempotency")
+    assert {trial.effects["accounting.invoices#"] for trial in (found.in_turn, *found.at_once)} == {1}
+    assert (found.other_body.status, found.other_body.effect) == (422, False)
+    assert (found.other_user.good, found.other_user.effect, found.other_user.same) == (True, True, False)
 
 
 ENDING = ("error_recovery.crash_restart", "error_recovery.graceful_shutdown", "error_recovery.durability")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from checks.contract import Failure, FailureKind, InstrumentFailure, Outcome
 from checks.error_recovery import upstream_hang
-from checks.error_recovery.upstream_hang import Evidence, Probe
+from checks.error_recovery._callers import Told
+from checks.error_recovery.upstream_hang import Evidence
 from tests.checks.scripted import (
     ScriptedFaults,
     ScriptedInstruments,
@@ -18,7 +21,8 @@ from tests.checks.scripted import (
     judge,
 )
 
-TARGET = a_target(objectives={"answer_within_s": 5})
+TARGET = a_target(objectives={"answer_within_s": 5}, stream=None)
+BOTH = a_target(objectives={"answer_within_s": 5})
 TIMEOUT = Failure(FailureKind.TIMEOUT, "no reply within 10 s")
 
 
@@ -27,8 +31,10 @@ def service(silent, *, after=None, working="ask", ways=("hang",)):
     faults = ScriptedFaults({"upstream": ways})
 
     def answer(prompt, route):
+        if working is None:
+            return a_bad_answer(503, route=route)
         if faults.cut:
-            return silent(prompt)
+            return dataclasses.replace(silent(prompt), route=route)
         return after(prompt) if after and faults.events else an_answer(f"About {prompt}", route=route)
 
     questions = ScriptedQuestions(answer, working=working)
@@ -61,8 +67,8 @@ def test_on_the_limit_of_what_callers_wait(elapsed_s, outcome):
 
 
 def test_without_an_objective_callers_wait_thirty_seconds():
-    assert measured(in_time(elapsed_s=30), target=a_target()).outcome is Outcome.PASS
-    assert measured(in_time(elapsed_s=31), target=a_target()).outcome is Outcome.WARN
+    assert measured(in_time(elapsed_s=30), target=a_target(stream=None)).outcome is Outcome.PASS
+    assert measured(in_time(elapsed_s=31), target=a_target(stream=None)).outcome is Outcome.WARN
 
 
 def test_a_hanging_caller_fails_and_one_round_is_enough():
@@ -70,7 +76,7 @@ def test_a_hanging_caller_fails_and_one_round_is_enough():
     found = gather(upstream_hang, TARGET, hangs)
     finding = judge(upstream_hang, found, TARGET)
     assert finding.outcome is Outcome.FAIL
-    assert "3 of 3 questions hang: no reply within 10 s" in finding.reason.replace("\u00a0", " ")
+    assert "4 of 4 questions hang: no reply within 10 s" in finding.reason.replace("\u00a0", " ")
     assert hangs.faults.events == ["broke upstream hang", "restored upstream hang"]
 
 
@@ -89,8 +95,22 @@ def test_a_crash_or_blame_in_time_warns(status):
 
 
 def test_a_stream_that_ends_in_an_error_in_time_passes():
-    ended = a_bad_answer(200, "no token text in 1 events", elapsed_ms=2500, route="stream")
-    assert measured(lambda prompt: ended, working="stream").outcome is Outcome.PASS
+    ended = a_bad_answer(200, "no token text in 1 events", elapsed_ms=2500)
+    assert measured(lambda prompt: ended, target=BOTH).outcome is Outcome.PASS
+
+
+def test_streams_that_hang_beside_answers_that_do_not_are_told_by_their_route():
+    streams = service(in_time())
+    ask = streams.questions.answer
+
+    def answer(prompt, route):
+        hangs = streams.faults.cut and route == "stream"
+        return a_bad_answer(None, failure=TIMEOUT, route=route) if hangs else ask(prompt, route)
+
+    streams.questions.answer = answer
+    finding = judge(upstream_hang, gather(upstream_hang, BOTH, streams), BOTH)
+    assert finding.outcome is Outcome.FAIL
+    assert "2 of 2 questions of the stream route hang" in finding.reason.replace("\u00a0", " ")
 
 
 def test_a_stand_in_warns_and_one_that_stays_fails():
@@ -108,8 +128,8 @@ def test_a_lever_that_cuts_nothing_measures_nothing():
 
 
 def test_a_service_that_does_not_come_back_fails():
-    probe = Probe(False, 504, 2.5, "status", "status 504", "")
-    finding = judge(upstream_hang, Evidence("ask", 10.0, (probe,), None, ""), TARGET)
+    caller = Told("ask", False, 504, 2.5, "status", "status 504")
+    finding = judge(upstream_hang, Evidence(("ask",), 10.0, (caller,), None, ""), TARGET)
     assert finding.outcome is Outcome.FAIL
     assert "no question is answered" in finding.reason
 
