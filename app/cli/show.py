@@ -309,8 +309,8 @@ def _next_step(console: Console, run_id: int, card: Scorecard) -> None:
     if plan.summary:
         console.print(_text(plan.summary))
     unmeasured = [item for item in card.findings if item.outcome is Outcome.NOT_ASSESSED and item.missing]
-    if unmeasured:
-        points = sum(item.points for item in unmeasured)
+    points = sum(item.points for item in unmeasured)
+    if points:
         keys = ", ".join(dict.fromkeys(one_line(item.missing or "", 60) for item in unmeasured))
         console.print(_text(f"{points:g} points more can be measured once the target file has: {keys}.", 600))
     commands = [f"python -m app runs export {run_id} --format html -o report.html"]
