@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from checks.contract.promql import (
     Aggregation,
@@ -144,4 +144,5 @@ def _summed(node: Binary) -> Node:
             "sum", side.of if isinstance(side, Aggregation) and side.operator == "sum" else side
         )
 
-    return replace(node, left=without_group(node.left), right=without_group(node.right))
+    left, right = without_group(node.left), without_group(node.right)
+    return Binary(node.operator, left, right)

@@ -23,7 +23,6 @@ GRPC = (
 )
 VOCABULARIES = (
     "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE",
-    "get|head|post|put|patch|delete|options|connect|trace",
     GRPC,
     "true|false",
     "True|False",
