@@ -17,7 +17,7 @@ def main(config_file: str) -> None:
     try:
         serve(proxies, f"127.0.0.1:{config['port']}")
     except OSError as error:
-        sys.exit(f"cannot listen on 127.0.0.1:{config['port']}: {error.strerror}")
+        sys.exit(f"cannot listen: {error.strerror or error}")
 
 
 if __name__ == "__main__":
