@@ -23,13 +23,13 @@ from tests.checks import scripted
 
 # Shorter than any profile: enough for a judgement, not for a score. Where time itself is what is measured (a
 # burst that must pass, steps that must fill up, a leak that must show) most of it is kept.
-KEPT = {"spike": 1.0, "saturation": 1.0, "soak": 0.6}
+KEPT = {"spike": 1.0, "saturation": 1.0, "soak": 0.86}
 QUICK = profiles.named("quick")
 BRIEF = replace(
     QUICK,
     outage_s=1.5,
     scenarios={
-        name: replace(scenario, duration_s=KEPT.get(name, 0.42) * scenario.duration_s)
+        name: replace(scenario, duration_s=KEPT.get(name, 0.6) * scenario.duration_s)
         for name, scenario in QUICK.scenarios.items()
     },
 )
