@@ -205,11 +205,16 @@ async def settled(
 
 
 async def restored(
-    instruments: Instruments, transaction: Transaction, before: State, values: Mapping[str, str | int]
+    instruments: Instruments,
+    transaction: Transaction,
+    before: State,
+    values: Mapping[str, str | int],
+    *,
+    late_s: float = LATE_S,
 ) -> State:
-    """The state once it is as ``before``, looked at for LATE_S at least, or when ``settle_s`` is over."""
+    """The state once it is as ``before``, looked at ``late_s`` from now at first, or after ``settle_s``."""
     started = monotonic()
-    await asyncio.sleep(min(LATE_S, transaction.settle_s))
+    await asyncio.sleep(min(late_s, transaction.settle_s))
     after = await read_state(instruments, transaction.state, values)
     while changes(before, after) and monotonic() - started < transaction.settle_s:
         await asyncio.sleep(POLL_S)

@@ -40,7 +40,7 @@ from checks.error_recovery._state import Change, State, changes, effects, read_s
 TRIES = 3
 LOOK_S = 0.03
 REPLY_S = 4.0  # by then a step that hangs is restored, and fails at the latest
-HOLD_S = 1.0  # the undo goes on failing for this long at least
+HOLD_S = 0.8  # the undo goes on failing for this long at least
 OUTAGE_PARTS = 5  # or a fifth of the profile's outage, so that one who gives up early is seen
 BEFORE_KILL_S = 0.3
 BACK_S = 30.0
@@ -136,7 +136,8 @@ class _Attempt:
                         pass
                     await _back(self._instruments, self._target)
             ended = monotonic()
-            after = await restored(self._instruments, transaction, before, self._values)
+            # What the failing step held back has come by now: its partner was back before.
+            after = await restored(self._instruments, transaction, before, self._values, late_s=LOOK_S)
             settled_s = round(monotonic() - ended, 2)
             played = sending.result() if sending.done() else Played(problem="no reply")
         residue = changes(before, after)
