@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from checks.contract import Answer, Instruments, Route
+from checks.contract import Instruments, Route
 from checks.error_recovery._callers import Told, told
 from checks.error_recovery._calls import UpstreamCalls
 
@@ -51,6 +51,7 @@ class Pressing:
         self._waiting: set[asyncio.Task[None]] = set()
         self._asked = 0
         self._noted = (0, 0)
+        self._put_at: list[float] = []
         self.told: list[Told] = []
 
     async def slot(self, calls: UpstreamCalls) -> Slot:
@@ -70,23 +71,24 @@ class Pressing:
         """Wait for the answers that are still on their way."""
         while self._waiting:
             await asyncio.wait(self._waiting)
+        self._noted = (self._asked, len(self.told))
 
-    async def one(self) -> Answer:
-        """One more question, and its answer."""
-        self._asked += 1
-        route = self._routes[self._asked % len(self._routes)]
-        prompt, user = (
-            self._instruments.prompts.fresh(1)[0],
-            f"person-{self._instruments.random.getrandbits(32):08x}",
-        )
-        return await self._instruments.questions.ask(
-            prompt, route=route, user=user, timeout_s=self._timeout_s
-        )
+    def good_since(self, most: int) -> float | None:
+        """When the first of the last ``most`` questions that ended was put, if all of those were answered."""
+        last = self.told[-most:]
+        return min(self._put_at[-most:]) if len(last) == most and all(each.good for each in last) else None
 
     def _put(self) -> None:
-        task = asyncio.ensure_future(self._note())
+        self._asked += 1
+        task = asyncio.ensure_future(self._ask(self._routes[self._asked % len(self._routes)]))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def _note(self) -> None:
-        self.told.append(told(await self.one()))
+    async def _ask(self, route: Route) -> None:
+        put_at = monotonic()
+        user = f"person-{self._instruments.random.getrandbits(32):08x}"
+        answer = await self._instruments.questions.ask(
+            self._instruments.prompts.fresh(1)[0], route=route, user=user, timeout_s=self._timeout_s
+        )
+        self.told.append(told(answer))
+        self._put_at.append(put_at)
