@@ -19,7 +19,7 @@ from checks.contract.instruments.promql import PromQL
 from checks.contract.promql import Node, Selector, written
 from checks.monitoring._readings import Reading, Recording, Recordings, admits, readings
 from checks.monitoring._service import NAMING, Service, Whose, values_now
-from checks.monitoring._subjects import Admits, Subject, base, narrowed, subject_of
+from checks.monitoring._subjects import OF_ERRORS, Admits, Subject, base, narrowed, subject_of
 
 MOST_LOOKED_UP = 150
 MOST_SERIES = 2_000
@@ -53,8 +53,8 @@ class Context:
     """What Prometheus knows about the metrics that alerts read.
 
     ``kinds`` are their TYPEs, ``announced`` the names whose TYPE the service itself tells. ``labelled`` are
-    values of labels that the service's own series have, by metric and label; ``named`` are the naming
-    labels of series that are not the service's own, by metric.
+    values of labels that the service's own series have, by metric and label; ``worn`` are such that only
+    others' series have. ``named`` are the naming labels of series that are not the service's own, by metric.
     """
 
     service: Service
@@ -62,6 +62,7 @@ class Context:
     announced: frozenset[str] = frozenset()
     labelled: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     named: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
+    worn: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -208,12 +209,20 @@ def _fits(selector: Selector, labels: Mapping[str, str]) -> bool:
 
 
 def _labelled(selector: Selector, context: Context) -> bool:
-    """Whether the service's own series have values that the matchers on naming labels let through."""
-    return all(
-        any(admits(each, value) for value in values or ("",))
-        for each in selector.matchers
-        if (values := context.labelled.get((selector.name, each.label))) is not None
-    )
+    """Whether the service's own series may have what the matchers ask for.
+
+    On a naming label one of their values must be let through. Another label they must have at all, if other
+    services' series of the metric have it: then it is those that are meant.
+    """
+    for each in selector.matchers:
+        values = context.labelled.get((selector.name, each.label))
+        if values is None:
+            continue
+        if each.label in NAMING and not any(admits(each, value) for value in values or ("",)):
+            return False
+        if not values and (selector.name, each.label) in context.worn and not admits(each, ""):
+            return False
+    return True
 
 
 def _tells_of(selector: Selector, labels: Mapping[str, str], context: Context) -> bool:
@@ -251,19 +260,24 @@ async def read_context(service: Service, book: Rulebook, prometheus: Prometheus)
     context = Context(service, kinds, announced & {*names, *map(base, names)})
     strange = sorted({each.name for each in telling if not _own_at_once(each, service)})
     named = {name: await _naming(name, prometheus) for name in strange[:MOST_LOOKED_UP]}
-    unmarked = {
+    unmarked = sorted({
         (each.name, matcher.label)
         for each in telling
         for matcher in each.matchers
         if each.name in service.metrics
-        and matcher.label in NAMING
+        and matcher.label not in OF_ERRORS  # which may come with the first error only
         and not any(matcher.label in labels for labels in service.targets)
-    }
+    })  # fmt: skip
     labelled = {
         (name, label): await values_now(label, f"{name}{service.selector}", prometheus)
-        for name, label in sorted(unmarked)[:MOST_LOOKED_UP]
+        for name, label in unmarked[:MOST_LOOKED_UP]
     }
-    return dataclasses.replace(context, named=named, labelled=labelled)
+    worn = [
+        (name, label)
+        for (name, label), values in labelled.items()
+        if not values and (await prometheus.query(f'count({name}{{{label}!=""}})')).series
+    ]
+    return dataclasses.replace(context, named=named, labelled=labelled, worn=frozenset(worn))
 
 
 async def _announced_by(service: Service, prometheus: Prometheus) -> frozenset[str]:

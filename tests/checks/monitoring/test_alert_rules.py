@@ -282,3 +282,18 @@ def test_a_counter_that_another_service_announces_does_not_count():
     finding = measure(alert_rules, a_watched_target(), instruments)
     assert finding.outcome is Outcome.FAIL
     assert "Errors reads orders_errors_total, which Prometheus does not have" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("label", "others_have_it", "outcome"),
+    [("code", True, Outcome.FAIL), ("code", False, Outcome.PASS), ("error_type", True, Outcome.PASS)],
+)
+def test_a_label_that_only_other_services_have_means_those(label, others_have_it, outcome):
+    matcher = 'code=~"5.."' if label == "code" else 'error_type!=""'
+    errors = a_rule("Errors", f"sum(rate(http_requests_total{{{matcher}}}[5m])) > 1")
+
+    def answers(expression):
+        anybody = expression == f'count(http_requests_total{{{label}!=""}})'
+        return [Series({}, 1.0, 1.0)] if anybody and others_have_it else None
+
+    assert measured(LATENCY, errors, CACHE, DOWN, answers=answers).outcome is outcome
