@@ -12,7 +12,7 @@ from time import monotonic
 
 from checks.contract import FailureKind, InstrumentFailure, Instruments, ProcessFact, Route, Target
 
-LEVER = "process"
+LEVER = "service"
 IN_A_ROW = 3  # a service that answers once and dies again is not back
 TRY_S = 10.0
 PAUSE_S = 0.1
@@ -54,8 +54,9 @@ def require_way(instruments: Instruments, way: str) -> None:
 
 
 def facts_now(target: Target, instruments: Instruments) -> list[ProcessFact]:
-    """Who listens where the lever looks."""
-    return instruments.processes.listening(target.levers[LEVER].port or target.port)
+    """Who listens where the lever looks; nobody where it is none of signals: then they may be anywhere."""
+    lever = target.levers[LEVER]
+    return instruments.processes.listening(lever.port or target.port) if lever.kind == "process" else []
 
 
 def processes_of(facts: list[ProcessFact]) -> tuple[Process, ...]:

@@ -54,7 +54,7 @@ CHECK = Check(
     kind=Kind.FAULT,
     does="Kills the service with SIGKILL and asks questions until it answers again.",
     measures="until the first good answer after a crash",
-    needs=("questions", "processes", "faults", "target.levers.process"),
+    needs=("questions", "processes", "faults", "target.levers.service"),
     deadline_s=240,
     typical_s=5,
 )
@@ -136,7 +136,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if left:
         return Finding.not_assessed(
             f"Process {left[0].pid} listened before the kill and still does: the lever reaches another one.",
-            missing="levers.process.port",
+            missing="levers.service.port",
         )
     again, limit = evidence.again, curve_limit(p10=thresholds.p10_s, median=_median_s(thresholds))
     if again.answers_s is None:

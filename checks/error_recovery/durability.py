@@ -44,7 +44,7 @@ CHECK = Check(
     kind=Kind.FAULT,
     does="Carries out ten transactions, kills the service with SIGKILL amid them, and reads the state back.",
     measures="acknowledged writes that were lost or changed",
-    needs=("http", "processes", "faults", "target.transaction", "target.levers.process"),
+    needs=("http", "processes", "faults", "target.transaction", "target.levers.service"),
     deadline_s=240,
     typical_s=8,
 )
@@ -175,7 +175,7 @@ def _unmeasured(evidence: Evidence) -> Finding | None:
         return Finding.not_assessed(
             f"Process {evidence.survivors[0]} listened before the kill and still does: the lever reaches "
             "another one.",
-            missing="levers.process.port",
+            missing="levers.service.port",
         )
     if not evidence.acknowledged:
         return Finding.not_assessed(

@@ -77,7 +77,7 @@ def test_the_target_file_is_valid_and_leads_to_this_sample(own: Callable[..., St
     state = own()
     target = targets.load(str(state.target_file))
     assert (target.key, target.url, target.allow_faults) == ("sample", state.url, True)
-    assert set(target.levers) == {"cache", "upstream", "stock", "drafts", "invoices", "process"}
+    assert set(target.levers) == {"cache", "upstream", "stock", "drafts", "invoices", "service"}
     assert "@" not in state.target_file.read_text()
 
 

@@ -24,6 +24,9 @@ from app.instruments.faults.trees import alive
 from app.instruments.references import References
 from checks.contract.target.dependencies import Lever as Declared
 
+DRAFT = ".partial"
+DRAFT_LASTS_S = 60.0
+
 
 class Entry(BaseModel):
     """One lever that is, or is about to be, broken, and the process that did it.
@@ -83,7 +86,7 @@ class Ledger:
         self._put(path, entry.model_copy(update={"aim": aim}))
 
     def _put(self, path: Path, entry: Entry) -> None:
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(DRAFT)
         with partial.open("w", encoding="utf-8") as file:
             file.write(entry.model_dump_json(by_alias=True))
             file.flush()
@@ -111,6 +114,7 @@ def restore_left_behind(folder: Path, environment: Mapping[str, str], *, own: bo
     Must not be called within a running event loop.
     """
     found = []
+    _tidy(folder)
     for path in sorted(folder.glob("*.json")):
         try:
             entry = Entry.model_validate_json(path.read_bytes())
@@ -123,6 +127,14 @@ def restore_left_behind(folder: Path, environment: Mapping[str, str], *, own: bo
         if entry.host == socket.gethostname() and (_gone(entry) or (own and entry.pid == os.getpid())):
             found.append(_put_back(entry, path, References(environment)))
     return found
+
+
+def _tidy(folder: Path) -> None:
+    """Remove drafts of entries that nobody is writing any more: nothing was broken for them yet."""
+    for draft in folder.glob(f"*{DRAFT}"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - draft.stat().st_mtime > DRAFT_LASTS_S:
+                draft.unlink()
 
 
 def _put_back(entry: Entry, path: Path, references: References) -> Restored:

@@ -41,7 +41,7 @@ CUT = Failure(FailureKind.RESET, "the reply was cut short")
 
 def a_mortal_target(**changes: Any):
     return a_target(
-        **{"levers": {"process": PROCESS}, "shutdown": {"within_s": 0.5}, "redis": None, **changes}
+        **{"levers": {"service": PROCESS}, "shutdown": {"within_s": 0.5}, "redis": None, **changes}
     )
 
 
@@ -184,7 +184,7 @@ class Processes(ScriptedProcesses):
 
 class Levers(ScriptedFaults):
     def __init__(self, service: Mortal) -> None:
-        super().__init__({"process": ("kill", "term"), "upstream": ()})
+        super().__init__({"service": ("kill", "term"), "upstream": ()})
         self.service = service
 
     @asynccontextmanager

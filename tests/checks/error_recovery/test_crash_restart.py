@@ -77,7 +77,7 @@ def test_one_good_answer_before_it_dies_again_does_not_count():
 def test_the_same_process_afterwards_measures_nothing():
     finding = measured(Mortal(never_dies=True))
     assert finding.outcome is Outcome.NOT_ASSESSED
-    assert finding.missing == "levers.process.port"
+    assert finding.missing == "levers.service.port"
 
 
 def test_a_process_with_an_old_number_is_another_one():
@@ -87,10 +87,10 @@ def test_a_process_with_an_old_number_is_another_one():
 def test_where_a_command_starts_it_the_lever_is_let_go_at_once():
     lever = {"kind": "process", "ways": ["kill"], "restore": ["systemctl", "start", "shop"]}
     service = Mortal()
-    finding = measured(service, a_mortal_target(levers={"process": lever}))
+    finding = measured(service, a_mortal_target(levers={"service": lever}))
     assert finding.outcome is Outcome.PASS
     assert "the declared `restore` may have started it" in finding.reason
-    assert service.faults.events == ["broke process kill", "restored process kill"]
+    assert service.faults.events == ["broke service kill", "restored service kill"]
 
 
 def test_where_nothing_answers_it_follows_from_the_primary_route():
@@ -102,15 +102,21 @@ def test_where_nothing_answers_it_follows_from_the_primary_route():
 
 
 def test_a_lever_without_the_way_is_named():
-    instruments = Mortal().instruments(faults=ScriptedFaults({"process": ("pause",)}))
+    instruments = Mortal().instruments(faults=ScriptedFaults({"service": ("pause",)}))
     with pytest.raises(InstrumentFailure) as raised:
         gather(crash_restart, a_mortal_target(), instruments)
-    assert raised.value.missing == "levers.process.ways"
+    assert raised.value.missing == "levers.service.ways"
 
 
 def test_a_lever_that_refuses_says_why():
     service = Mortal()
-    refusal = InstrumentFailure("Lever process does not work: several programs listen.")
-    instruments = service.instruments(faults=ScriptedFaults({"process": ("kill",)}, refusal=refusal))
+    refusal = InstrumentFailure("Lever service does not work: several programs listen.")
+    instruments = service.instruments(faults=ScriptedFaults({"service": ("kill",)}, refusal=refusal))
     with pytest.raises(InstrumentFailure, match="several programs"):
         gather(crash_restart, a_mortal_target(), instruments)
+
+
+def test_a_service_in_a_container_is_timed_whoever_listens_for_it():
+    lever = {"kind": "command", "ways": ["kill"], "break": ["docker", "kill"], "restore": ["docker", "start"]}
+    finding = measured(Mortal(never_dies=True), a_mortal_target(levers={"service": lever}))
+    assert finding.outcome is Outcome.PASS

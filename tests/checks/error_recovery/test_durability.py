@@ -34,7 +34,7 @@ def a_target_of_orders(**changes: Any):
         "settle_s": 0.1,
         "state": [{"name": "books", "url": "/state"}],
     }
-    return a_target(levers={"process": PROCESS}, transaction=transaction | changes)
+    return a_target(levers={"service": PROCESS}, transaction=transaction | changes)
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Shop:
 
 class Killing(ScriptedFaults):
     def __init__(self, shop: Shop) -> None:
-        super().__init__({"process": ("kill",)})
+        super().__init__({"service": ("kill",)})
         self.shop = shop
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class Killing(ScriptedFaults):
             self.shop.die()
             yield
         if not self.shop.comes_back:
-            raise InstrumentFailure("Lever process could not be restored.")
+            raise InstrumentFailure("Lever service could not be restored.")
 
 
 class Seen(ScriptedProcesses):
@@ -126,7 +126,7 @@ def test_orders_that_are_there_as_they_were_pass():
     assert finding.outcome is Outcome.PASS, finding.reason
     assert finding.value == 0
     assert "All 6 transactions acknowledged" in finding.reason.replace("\u00a0", " ")
-    assert shop.faults.events == ["broke process kill", "restored process kill"]
+    assert shop.faults.events == ["broke service kill", "restored service kill"]
     assert "curl" in finding.reproduce
 
 
@@ -214,7 +214,7 @@ def test_a_service_that_does_not_come_back_measures_nothing(monkeypatch):
 def test_the_same_process_afterwards_measures_nothing():
     finding = measured(Shop(never_dies=True))
     assert finding.outcome is Outcome.NOT_ASSESSED
-    assert finding.missing == "levers.process.port"
+    assert finding.missing == "levers.service.port"
 
 
 def test_without_an_acknowledged_order_nothing_can_be_lost():
@@ -264,7 +264,7 @@ def test_a_transaction_that_leaves_nothing_alike_measures_nothing():
 
 def test_a_lever_without_the_way_is_named():
     instruments = Shop().instruments()
-    instruments.faults.declared["process"] = ("pause",)
+    instruments.faults.declared["service"] = ("pause",)
     with pytest.raises(InstrumentFailure) as raised:
         gather(durability, a_target_of_orders(), instruments)
-    assert raised.value.missing == "levers.process.ways"
+    assert raised.value.missing == "levers.service.ways"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from checks.contract import InstrumentFailure, Outcome
-from checks.error_recovery import graceful_shutdown
+from checks.error_recovery import _ending, graceful_shutdown
 from checks.error_recovery.graceful_shutdown import Evidence, UnderWay
 from tests.checks.error_recovery.mortal import Mortal, a_mortal_target
 from tests.checks.scripted import ScriptedFaults, gather, judge
@@ -14,8 +14,8 @@ from tests.checks.scripted import ScriptedFaults, gather, judge
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
     monkeypatch.setattr(graceful_shutdown, "WARM_S", 0.2)
-    monkeypatch.setattr(graceful_shutdown, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(graceful_shutdown, "LEAD_S", 0.01)
+    monkeypatch.setattr(_ending, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(_ending, "LEAD_S", 0.01)
 
 
 def measured(service: Mortal, target=None):
@@ -131,8 +131,8 @@ def test_a_quick_service_is_slowed_where_the_lever_can():
     gather(graceful_shutdown, a_mortal_target(), instruments)
     assert service.faults.events == [
         "broke upstream slow",
-        "broke process term",
-        "restored process term",
+        "broke service term",
+        "restored service term",
         "restored upstream slow",
     ]
 
@@ -156,13 +156,28 @@ def test_where_nothing_answers_it_follows_from_the_primary_route():
 
 
 def test_a_lever_without_the_way_is_named():
-    instruments = Mortal().instruments(faults=ScriptedFaults({"process": ("kill",)}))
+    instruments = Mortal().instruments(faults=ScriptedFaults({"service": ("kill",)}))
     with pytest.raises(InstrumentFailure) as raised:
         gather(graceful_shutdown, a_mortal_target(), instruments)
-    assert raised.value.missing == "levers.process.ways"
+    assert raised.value.missing == "levers.service.ways"
 
 
 def test_without_a_stream_only_requests_are_sent():
     finding = measured(Mortal(), a_mortal_target(stream=None))
     assert finding.outcome is Outcome.PASS
     assert "0 streams" in finding.reason.replace("\u00a0", " ")
+
+
+def test_a_service_in_a_container_is_judged_by_its_replies_alone():
+    lever = {"kind": "command", "ways": ["term"], "break": ["docker", "stop"], "restore": ["docker", "start"]}
+    target = a_mortal_target(levers={"service": lever})
+    finding = measured(Mortal(queued=None), target)
+    assert finding.outcome is Outcome.PASS
+    assert "process was gone" not in finding.reason
+
+
+def test_a_service_that_may_take_longer_than_the_profile_is_not_told_to_end():
+    service = Mortal()
+    with pytest.raises(InstrumentFailure, match="Choose a longer profile"):
+        gather(graceful_shutdown, a_mortal_target(shutdown={"within_s": 121}), service.instruments())
+    assert service.faults.events == []

@@ -72,7 +72,7 @@ def test_a_service_that_is_ended_again_and_again_is_whole_each_time(sample: Samp
     for measured in sample.with_defects().assess(only=ENDING):
         assert measured.finding.outcome is Outcome.PASS, measured.finding.reason
     ways = ["kill", "term", "kill"]
-    assert sample.events == [f"{what} process {way}" for way in ways for what in ("broken", "restored")]
+    assert sample.events == [f"{what} service {way}" for way in ways for what in ("broken", "restored")]
     assert list((sample.state.folder / "levers").glob("*")) == []
 
 

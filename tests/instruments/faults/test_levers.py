@@ -322,3 +322,12 @@ def test_the_ledger_keeps_references_and_no_values(tmp_path):
     target = commanding(["break", "${TOKEN}"], ["restore", "${TOKEN}"])
     entry = Ledger(tmp_path).write("key", "cache", "refuse", target.levers["cache"])
     assert "${TOKEN}" in entry.read_text()
+
+
+def test_a_draft_that_a_killed_run_left_is_removed_in_time(tmp_path):
+    old, young = tmp_path / "old.partial", tmp_path / "young.partial"
+    for draft in (old, young):
+        draft.write_text("{")
+    os.utime(old, (1, 1))
+    assert restore_left_behind(tmp_path, {}) == []
+    assert (old.exists(), young.exists()) == (False, True)
