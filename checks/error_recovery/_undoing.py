@@ -37,7 +37,7 @@ from checks.error_recovery._flow import (
 )
 from checks.error_recovery._state import Change, State, changes, effects, read_state
 
-TRIES = 3
+STILL_LOOKS = (2, 1, 4, 1, 6)  # per attempt: too few cut a partner too early, too many too late
 LOOK_S = 0.03
 REPLY_S = 4.0  # by then a step that hangs is restored, and fails at the latest
 HOLD_S = 0.8  # the undo goes on failing for this long at least
@@ -80,14 +80,14 @@ def killer(target: Target) -> str:
 
 
 async def tried(instruments: Instruments, target: Target, step: Step, kill: str) -> Undoing:
-    """One attempt, again with more patience where the moment was missed."""
+    """One attempt, and others where the moment was missed."""
     undoing = Undoing(step.name, bool(kill))
     impossible = untriable(instruments, step) or untriable(instruments, step.compensation or step)
     if impossible:
         return dataclasses.replace(undoing, skipped=impossible)
-    for patience in range(1, TRIES + 1):
+    for number, looks in enumerate(STILL_LOOKS):
         try:
-            undoing = await _Attempt(instruments, target, step, kill, patience).made()
+            undoing = await _Attempt(instruments, target, step, kill, looks, first=not number).made()
         except InstrumentFailure as failure:
             if failure.missing != "transaction.state":
                 raise
@@ -98,10 +98,10 @@ async def tried(instruments: Instruments, target: Target, step: Step, kill: str)
 
 
 class _Attempt:
-    """``patience``: how long the state must stand still before the moment to cut is thought to have come."""
+    """``looks``: how often the state must be found still before the moment to cut is thought to have come."""
 
     def __init__(
-        self, instruments: Instruments, target: Target, step: Step, kill: str, patience: int
+        self, instruments: Instruments, target: Target, step: Step, kill: str, looks: int, *, first: bool
     ) -> None:
         self._instruments = instruments
         self._target = target
@@ -109,7 +109,7 @@ class _Attempt:
         self._step = step
         self._undo = step.compensation or step
         self._kill = kill
-        self._patience = patience
+        self._looks = looks
         self._values = new_values()
         self._within = step.request or self._transaction.calls[0].name
         self._under_way = asyncio.Event()
@@ -117,7 +117,7 @@ class _Attempt:
         self._begins_with: State = {}
         self._held = _held(instruments, step)
         # With time amid the step there is no need to cut before it; between two requests there is a moment.
-        between = step.request not in (None, self._transaction.calls[0].name) and patience == 1
+        between = step.request not in (None, self._transaction.calls[0].name) and first
         self._cut_before = between or self._held.lever is None or self._held.way not in HELD
 
     async def made(self) -> Undoing:
@@ -128,9 +128,11 @@ class _Attempt:
         async with AsyncExitStack() as opened:
             async with AsyncExitStack() as away:
                 sending = await self._failing(away, opened)
-                hold_s = max(HOLD_S, self._instruments.profile.outage_s / OUTAGE_PARTS)
-                await asyncio.sleep(min(BEFORE_KILL_S if kill else hold_s, transaction.settle_s))
                 pending = changes(before, await self._state())
+                if pending:
+                    hold_s = max(HOLD_S, self._instruments.profile.outage_s / OUTAGE_PARTS)
+                    await asyncio.sleep(min(BEFORE_KILL_S if kill else hold_s, transaction.settle_s))
+                    pending = changes(before, await self._state())
                 if kill and pending:
                     async with self._instruments.faults.broken(kill, "kill"):
                         pass
@@ -211,7 +213,7 @@ class _Attempt:
         started.cancel()
         last = self._begins_with
         still, deadline = 0, monotonic() + self._transaction.settle_s
-        while still < 2 * self._patience and not sending.done() and monotonic() < deadline:
+        while still < self._looks and not sending.done() and monotonic() < deadline:
             await asyncio.sleep(LOOK_S)
             now = await self._state()
             still = still + 1 if changes(self._begins_with, now) and not changes(last, now) else 0
