@@ -29,7 +29,14 @@ from checks.monitoring._rules_facts import (
     TargetFact,
     of_targets,
 )
-from checks.monitoring._rules_names import first_word, kinds_of, of_some_job, open_metrics, similar_names
+from checks.monitoring._rules_names import (
+    first_word,
+    kinds_of,
+    of_some_job,
+    open_metrics,
+    siblings,
+    similar_names,
+)
 from checks.monitoring._rules_patterns import pattern
 from checks.monitoring._rules_values import accepts
 
@@ -217,6 +224,7 @@ def _wanted(
             wanted |= {f"{name}_total", f"{name}_created"}
         if name.startswith("node_"):
             wanted.add(COLLECTORS)
+        wanted |= siblings(name, metadata)
     return wanted | {GO}
 
 

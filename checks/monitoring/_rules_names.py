@@ -11,6 +11,15 @@ from checks.contract.promql import Selector
 from checks.monitoring._rules_facts import MADE, SUFFIXES
 
 
+def siblings(name: str, metadata: Mapping[str, MetricInfo]) -> set[str]:
+    """The other series of a histogram or a summary: they tell whether ``name`` alone is not there."""
+    for base in (name, *(name.removesuffix(suffix) for suffix in ("_bucket", "_count", "_sum"))):
+        info = metadata.get(base)
+        if info is not None and info.kind in ("histogram", "summary"):
+            return {f"{base}_count", f"{base}_sum"}
+    return set()
+
+
 def kinds_of(wanted: Iterable[str], metadata: Mapping[str, MetricInfo]) -> dict[str, tuple[str, ...]]:
     bases = set(wanted) | {name.removesuffix(suffix) for name in wanted for suffix in SUFFIXES}
     return {

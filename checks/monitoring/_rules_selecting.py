@@ -252,7 +252,8 @@ class Selecting:
         if kind == "counter" and base == name and self._ends_in_total(name, total):
             return never(self._flaw(node, f"the counter's series are named {total}", total))
         if base:
-            return self._before_first_sample(node)
+            left_out = self._left_out(node, base, kind)
+            return never(left_out) if left_out else self._before_first_sample(node)
         base, kind = world.wrong_kind(name)
         if base:
             return never(self._flaw(node, f"{base} is a {kind} and has no {name}", self._near(name)))
@@ -263,6 +264,16 @@ class Selecting:
         if why:
             return pending(Flaw(Verdict.NOT_YET, _bare(node), f"nobody has {name}: {why}"))
         return never(self._flaw(node, f"nobody has a metric {name}", self._near(name)))
+
+    def _left_out(self, node: Selector, base: str, kind: str) -> Flaw | None:
+        """Why one kind of series of a histogram or a summary is not there while its others are."""
+        others = [f"{base}{suffix}" for suffix in ("_count", "_sum") if f"{base}{suffix}" != node.name]
+        there = [each for each in others if self.world.series(each) and not self.world.past(each)]
+        if kind not in ("histogram", "summary") or not there or len(self.world.facts.kinds.get(base, ())) > 1:
+            return None
+        if kind == "summary":
+            return self._flaw(node, f"{base} is a summary without quantiles", "")
+        return self._flaw(node, f"{there[0]} is there and {node.name} is not: a relabelling may drop it", "")
 
     def _unborn(self, name: str) -> str:
         """Why a Go program may not even describe a counter before its first increment.
@@ -321,7 +332,7 @@ class Selecting:
         if not mine or any(each.up or each.labels.get("job", "") in world.read_jobs for each in mine):
             return ""
         labels = mine[0].labels
-        return f"{labels.get('job', '')} {labels.get('instance', '')} is down and was never read"
+        return f"{labels.get('job', '')} {labels.get('instance', '')} has not been read so far"
 
     def _by_pattern(self, node: Selector) -> Vector:
         names = self.world.facts.patterns.get(written(replace(node, range_s=None, offset_s=0.0, at="")), ())

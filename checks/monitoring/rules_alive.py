@@ -96,11 +96,10 @@ class Evidence:
 async def gather(target: Target, instruments: Instruments) -> Evidence:
     """Ask for rules, metadata, names, targets, settings, and the series of all names that rules read."""
     prometheus, promql = instruments.prometheus, instruments.promql
-    facts = await ask(prometheus, promql)
     signals: dict[str, tuple[str, ...]] = {}
     unknown = ""
     try:
-        service = await read_service(target, prometheus)
+        service = await read_service(target, prometheus)  # waits for a server that has just started
         book = rulebook(await prometheus.rules(), promql)
         context = await read_context(service, book, prometheus)
     except InstrumentFailure as failure:
@@ -110,6 +109,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
             found = sorted({each.signal.value for each in covered(node, book.recordings, context)})
             if found:
                 signals[str(number)] = tuple(found)
+    facts = await ask(prometheus, promql)
     place = target.prometheus.url if target.prometheus else ""
     headers = target.prometheus.headers if target.prometheus else {}
     return Evidence(
@@ -135,6 +135,13 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     limit = Limit.at_least(thresholds.pass_alive_ratio, thresholds.warn_alive_ratio, high=1)
     details = Details(value=ratio, unit="ratio", limit=limit, reproduce=_reproduce(evidence, bad))
     unloaded = _unloaded(evidence.facts)
+    if not bad and (unsure := _unsure(evidence, rules)):
+        signal, first = unsure
+        return Finding.not_assessed(
+            f"Whether the rules that tell of {signal} can do so cannot be judged yet: {_name(first)}: "
+            f"{_text(first.why)}.",
+            follows_from="monitoring.targets_up" if first.part else None,
+        )
     if not bad:
         waiting = [each for each in rules if each.verdict is Verdict.NOT_YET]
         words = f"All {plural(len(rules), 'loaded rule')} can do what they are there for.{_waiting(waiting)}"
@@ -172,6 +179,17 @@ def _lost(evidence: Evidence, rules: Sequence[Judged]) -> list[str]:
     for number, each in enumerate(rules):
         (dead if each.verdict.bad else living).update(evidence.signals.get(str(number), ()))
     return [signal.value for signal in REQUIRED if signal.value in dead - living]
+
+
+def _unsure(evidence: Evidence, rules: Sequence[Judged]) -> tuple[str, Judged] | None:
+    """A signal of which all rules are not judged yet, and the first of them."""
+    for signal in REQUIRED:
+        told = [
+            each for number, each in enumerate(rules) if signal.value in evidence.signals.get(str(number), ())
+        ]
+        if told and all(each.verdict is Verdict.NOT_YET for each in told):
+            return signal.value, told[0]
+    return None
 
 
 def _signals(evidence: Evidence, rules: Sequence[Judged], rule: Judged) -> tuple[str, ...]:

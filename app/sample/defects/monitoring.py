@@ -17,7 +17,7 @@ MONITORING = (
         "metrics_absent",
         "There are no metrics",
         "GET /metrics is a 404.",
-        (API_CONTRACT, COUNTS_AGREE, METRICS_EXPOSED, GOLDEN_SIGNALS, TARGETS_UP, *OF_SERIES),
+        (API_CONTRACT, COUNTS_AGREE, METRICS_EXPOSED, GOLDEN_SIGNALS, TARGETS_UP, RULES_ALIVE, *OF_SERIES),
         "monitoring",
     ),
     Defect(
@@ -94,7 +94,7 @@ MONITORING = (
         "target_down",
         "Prometheus asks at the wrong path",
         "The chat API is scraped at /metricz, which is a 404.",
-        (TARGETS_UP, *OF_SERIES),
+        (TARGETS_UP, RULES_ALIVE, *OF_SERIES),
         "monitoring",
     ),
     Defect(
@@ -108,7 +108,7 @@ MONITORING = (
         "target_scraped_hourly",
         "The service is scraped once an hour",
         "Between two scrapes its series are gone, and no rate can be had.",
-        (TARGETS_UP, *OF_SERIES),
+        (TARGETS_UP, RULES_ALIVE, *OF_SERIES),
         "monitoring",
     ),
     Defect(
