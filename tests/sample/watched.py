@@ -37,6 +37,7 @@ class Watched:
         return {rule["name"]: rule for group in groups for rule in group["rules"]}
 
     def firing(self) -> set[str]:
+        """The names of alerts that fire, or soon will."""
         return {alert["labels"]["alertname"] for alert in self.prometheus("alerts")["alerts"]}
 
     def routed(self) -> list[dict[str, Any]]:
