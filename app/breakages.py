@@ -33,3 +33,11 @@ def breakages(events: Iterable[RunEvent]) -> tuple[Breakage, ...]:
                 found[place] = found[place].model_copy(update=ended)
                 break
     return tuple(found)
+
+
+def by_check(breakages: Iterable[Breakage]) -> dict[str, list[Breakage]]:
+    """The breakages of each check, in the order that checks broke something."""
+    found: dict[str, list[Breakage]] = {}
+    for each in breakages:
+        found.setdefault(each.check, []).append(each)
+    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
@@ -246,24 +247,33 @@ WAYS = {
 }
 
 
-def breakage_text(breakage: Breakage) -> str:
-    """What was broken, and how: ``cache was silent``."""
-    return f"{one_line(breakage.lever, 60)} {WAYS.get(breakage.way) or one_line(breakage.way, 20)}"
+def broken_text(breakages: Sequence[Breakage]) -> str:
+    """What was broken, and how: ``cache refused connections, cache was silent (2 times)``."""
+    told = Counter(
+        f"{one_line(each.lever, 60)} {WAYS.get(each.way) or one_line(each.way, 20)}" for each in breakages
+    )
+    return ", ".join(words if times == 1 else f"{words} ({times} times)" for words, times in told.items())
 
 
-def restored_text(breakage: Breakage) -> str:
+def restored_text(breakages: Sequence[Breakage]) -> str:
     """How it was put back, and after how long."""
-    if breakage.restored:
-        return f"restored after {show(breakage.seconds or 0.0, 's')}"
-    if breakage.seconds is None:
-        return "not restored in this run"
-    return f"not restored: {one_line(breakage.problem, 200)}"
+    for each in breakages:
+        if each.problem:
+            return f"{one_line(each.lever, 60)} not restored: {one_line(each.problem, 200)}"
+        if not each.restored:
+            return f"{one_line(each.lever, 60)} not restored in this run"
+    longest_s = max((each.seconds or 0.0 for each in breakages), default=0.0)
+    return f"restored after {'at most ' if len(breakages) > 1 else ''}{show(longest_s, 's')}"
 
 
 def verdict_sentence(card: Scorecard) -> str:
     """Why the verdict is what it is, in one or two sentences."""
     open_p0 = [finding for finding in card.findings if finding.blocks]
-    unmeasured = [item for item in card.findings if item.outcome in (Outcome.NOT_ASSESSED, Outcome.ERROR)]
+    unmeasured = [
+        item
+        for item in card.findings
+        if item.points and item.outcome in (Outcome.NOT_ASSESSED, Outcome.ERROR)
+    ]
     if open_p0:
         verb = "blocks" if len(open_p0) == 1 else "block"
         first = f"{plural(len(open_p0), 'open P0 check')} {verb} the release."

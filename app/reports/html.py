@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from app import wording
+from app.breakages import by_check
 from app.causes import causes, costs, lost, next_fixes
 from app.records import RunInfo, Scorecard, ScoredFinding, Snapshot
 from app.reports import drawing
@@ -36,7 +37,7 @@ def render(snapshot: Snapshot, history: Sequence[RunInfo] = ()) -> str:
     page["title"] = _title(snapshot)
     page["load_results"] = snapshot.load_results
     found = {finding.check: finding for finding in snapshot.findings}
-    page["recovery"] = [(each, found.get(each.check)) for each in snapshot.breakages]
+    page["recovery"] = [(each, found.get(check)) for check, each in by_check(snapshot.breakages).items()]
     page["by_hand"] = list(dict.fromkeys(each.by_hand for each in snapshot.breakages if each.by_hand))
     page["trends"] = [(name, drawing.trend(history, *size)) for name, size in TREND_SIZES.items()]
     if card is not None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 
+from app.breakages import by_check
 from app.causes import Cause, causes, costs, next_fixes
 from app.records import ClaimState, LoadResult, RunInfo, Scorecard, ScoredFinding, Snapshot
 from app.wording import (
@@ -21,7 +22,7 @@ from app.wording import (
     OUTCOME_WORDS,
     STATE_WORDS,
     VERDICT_ICONS,
-    breakage_text,
+    broken_text,
     category_title,
     claim_texts,
     duration,
@@ -233,10 +234,10 @@ def _recovery(snapshot: Snapshot) -> str:
         return ""
     found = {finding.check: finding for finding in snapshot.findings}
     rows = []
-    for each in snapshot.breakages:
-        finding = found.get(each.check)
+    for check, each in by_check(snapshot.breakages).items():
+        finding = found.get(check)
         came = f"{OUTCOME_ICONS[finding.outcome]} {escape(finding.reason, 240)}" if finding else ABSENT
-        rows.append([escape(breakage_text(each)), code(each.check), came, escape(restored_text(each))])
+        rows.append([escape(broken_text(each)), code(check), came, escape(restored_text(each))])
     lines = list(dict.fromkeys(each.by_hand for each in snapshot.breakages if each.by_hand))
     by_hand = "By hand, should it be needed:\n\n" + _fenced("\n".join(lines)) if lines else ""
     table = _table(["What was broken", "For", "What happened", "Put back"], "llll", rows)

@@ -69,6 +69,8 @@ class Drill:
         first = next((each for each in self._notifications() if each.status == "firing"), None)
         if first:
             self.times.notified_s, self.heard_by = round(first.heard_at - self.broken_at, 2), "webhook"
+            # Prometheus is looked at four times a second, the webhook hears at once.
+            self.times.firing_s = min(self.times.firing_s or now_s, self.times.notified_s)
         elif self.heard is None and await self._at_alertmanager():
             self.times.notified_s, self.heard_by = now_s, "alertmanager"
 

@@ -192,6 +192,6 @@ def test_what_was_broken_on_purpose_stands_with_what_came_of_it_and_how_to_put_i
     text = " ".join(Page(render(records.broken())).text)
     assert "cache was silent" in text
     assert "restored after 5.2\u00a0s" in text
-    assert "not restored: connection refused" in text
+    assert "stock not restored: connection refused" in text
     assert "systemctl start stock" in text
     assert "By hand" not in render(records.mended())

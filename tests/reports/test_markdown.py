@@ -85,7 +85,7 @@ def test_what_was_broken_on_purpose_stands_with_what_came_of_it_and_how_to_put_i
     text = render(records.broken())
     assert "| cache was silent | `cache.outage_fallback` | ✓ " in text
     assert "| restored after 5.2\u00a0s |" in text
-    assert "| not restored: connection refused |" in text
+    assert "| stock not restored: connection refused |" in text
     assert "```sh\ncurl -X POST http://127.0.0.1:8474/proxies/cache\nsystemctl start stock\n```" in text
     assert "### Recovery" not in render(records.mended())
 
