@@ -89,15 +89,16 @@ class GrafanaReader:
         self._queries: dict[tuple[str, str], Query] = {}
 
     async def dashboards(self) -> tuple[Dashboard, ...]:
-        """The declared dashboards, or those that name the service."""
+        """The declared dashboards that are there, or those that name the service."""
         wanted = self._declared.dashboards if self._declared else ()
         if wanted:
-            return tuple([await self._dashboard(_Hit(uid=uid)) for uid in wanted])
+            declared = [await self._dashboard(_Hit(uid=uid)) for uid in wanted]
+            return tuple(board for board in declared if board)
         hits = await self._api.get(_Hits, "/api/search", {"type": "dash-db", "limit": str(MOST_FOUND)})
         found: list[Dashboard] = []
         for hit in sorted(hits.root, key=lambda hit: not self._named_in(hit))[:MOST_LOOKED]:
             board = await self._dashboard(hit)
-            if self._named_in(hit) or self._shown_in(board):
+            if board and (self._named_in(hit) or self._shown_in(board)):
                 found.append(board)
             if len(found) == MOST_KEPT:
                 break
@@ -125,14 +126,12 @@ class GrafanaReader:
         kind = next((each.kind for each in known if each.uid == source), "prometheus")
         return Query(source, kind, {"expr": expression}, expression)
 
-    async def _dashboard(self, hit: _Hit) -> Dashboard:
+    async def _dashboard(self, hit: _Hit) -> Dashboard | None:
+        """The dashboard, or None where it is not there (any more)."""
         path = f"/api/dashboards/uid/{path_part(hit.uid)}"
         reply = await self._api.reply(path)
         if reply.status == 404 and document_in(reply.body) is not None:
-            raise self._api.place.failed(  # the declaration may be right, and the dashboard gone
-                f"has no dashboard {hit.uid[:100]!r}, which `[grafana] dashboards` names",
-                "The uid stands in its address, after /d/.",
-            )
+            return None
         stored = self._api.parsed(_Stored, reply, path).dashboard
         sources = await self._known_sources()
         variables = await self._variables(stored, sources)

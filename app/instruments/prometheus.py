@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from app.instruments.failures import in_words
+from app.instruments.failures import in_words, one_line
 from app.instruments.openapi.yaml_text import read_yaml
 from app.instruments.server_api import (
     Finite,
@@ -34,6 +34,7 @@ from checks.contract.texts import seconds_in
 
 OF_THE_EXPRESSION = frozenset({"bad_data", "execution"})  # not that the server was too busy
 MAX_ERROR_CHARS = 1_000
+MAX_SAID_CHARS = 300
 MOST_INFOS = 10  # of one metric, where what is scraped does not agree
 
 
@@ -279,8 +280,10 @@ class PrometheusReader:
             found = _Error.model_validate_json(reply.body)
         except ValidationError:
             raise self._api.refused(reply, "/api/v1/query") from None
-        if reply.status not in (400, 422) or found.kind not in OF_THE_EXPRESSION:
+        if not found.kind:
             raise self._api.refused(reply, "/api/v1/query")
+        if found.kind not in OF_THE_EXPRESSION:
+            raise self._api.place.failed(f"could not answer a query: {one_line(found.error, MAX_SAID_CHARS)}")
         return found.error[:MAX_ERROR_CHARS] or found.kind
 
 

@@ -23,13 +23,14 @@ from app.instruments.http import HttpProbe
 from app.instruments.origins import Origin
 from app.instruments.references import References, names_in
 from app.instruments.wire import Wire
-from checks.contract import FailureKind, InstrumentFailure, Reply, Request
+from checks.contract import FailureKind, InstrumentFailure, Reply, Request, ServerDown
 from checks.contract.target.monitoring import Server
 
 KEPT_BYTES = 16 << 20  # a server of a thousand teams has rules of about 10 MB
 TIMEOUT_S = 10.0
 MAX_QUOTED_CHARS = 300
 HTML = (b"<!doctype", b"<html")
+NOBODY_THERE = frozenset((502, 503, 504))  # what a proxy answers in its place
 
 
 class Read(BaseModel):
@@ -91,6 +92,10 @@ class Place:
     name: str
     table: str
     url: str
+
+    def down(self, what: str) -> ServerDown:
+        """The same where the server gives no reply, whatever the target file says."""
+        return ServerDown(f"{self.name} {self.url} {what}.")
 
     def failed(self, what: str, remedy: str = "", *, missing: str | None = None) -> InstrumentFailure:
         """``Prometheus http://...: <what>. <remedy>``; ``missing`` is a key of the server's table."""
@@ -190,7 +195,8 @@ class ServerApi:
             remedy = f"Correct `[{table}] url`, or add `[{table}] headers`, where the page is a login's."
             return place.failed(f"answers {path} with a web page, not with JSON", remedy, missing="url")
         said = one_line(reply.text, MAX_QUOTED_CHARS)
-        return place.failed(f"answers {path} with status {reply.status}{f': {said}' if said else ''}")
+        what = f"answers {path} with status {reply.status}{f': {said}' if said else ''}"
+        return place.down(what) if reply.status in NOBODY_THERE else place.failed(what)
 
     async def _whole(self, request: Request, path: str) -> Reply:
         wire = self._opened()
@@ -210,7 +216,7 @@ class ServerApi:
                     f"Give the certificate of its authority as `[{self.place.table}] ca_file`.",
                     missing="ca_file",
                 )
-            raise self.place.failed(f"cannot be read: {one_line(reply.failure.detail)}")
+            raise self.place.down(f"cannot be read: {one_line(reply.failure.detail)}")
         if reply.truncated:
             raise self.place.failed(f"answers {path} with more than {KEPT_BYTES >> 20} MiB")
         return reply

@@ -13,7 +13,7 @@ from typing import Any
 
 from checks.contract.findings import LEAST_SHARE, Finding, Limit, Outcome, curve_limit, curve_share
 from checks.contract.instruments import Instruments, Profile
-from checks.contract.instruments.failures import Failure, FailureKind, InstrumentFailure
+from checks.contract.instruments.failures import Failure, FailureKind, InstrumentFailure, ServerDown
 from checks.contract.instruments.faults import ProxyCall
 from checks.contract.instruments.http import BodyPlan, BodyReply, Forgery, Reply, TlsFacts
 from checks.contract.instruments.openapi import BodyField, Deviation, Example, Examples, Operation, Wish
@@ -106,6 +106,7 @@ __all__ = [
     "Sample",
     "Scenario",
     "Scrape",
+    "ServerDown",
     "SlowCommand",
     "SlowLog",
     "Stage",

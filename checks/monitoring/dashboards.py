@@ -34,6 +34,7 @@ from checks.contract import (
     Kind,
     Limit,
     Request,
+    ServerDown,
     Target,
     curl_line,
     plural,
@@ -88,12 +89,14 @@ class Asked:
 class Evidence:
     """The dashboards and their queries; ``left_out`` counts queries that there were too many of.
 
-    ``scraped`` is whether Prometheus has series of the service at all, None where that is not known.
+    ``scraped`` is whether Prometheus has series of the service at all, None where that is not known. ``gone``
+    are declared dashboards that are not there.
     """
 
     grafana: str
     failure: str
     scraped: bool | None
+    gone: tuple[str, ...]
     dashboards: tuple[str, ...]
     queries: tuple[Asked, ...]
     left_out: int
@@ -112,13 +115,12 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         known = await _known(target, instruments)
         pairs = [(board, panel, text) for board in boards for panel, text in _queries(board)]
         asked = [await _asked(instruments, known, *each) for each in pairs[:MOST_QUERIES]]
-    except InstrumentFailure as failure:
-        if failure.missing:
-            raise
-        return Evidence(place, failure.reason, None, (), (), 0, line)
+    except ServerDown as down:
+        return Evidence(place, down.reason, None, (), (), (), 0, line)
     titles = tuple(_text(board.title or board.uid) for board in boards)
     scraped = bool(known.service.metrics) if known and known.service else None
-    return Evidence(place, "", scraped, titles, tuple(asked), max(0, len(pairs) - MOST_QUERIES), line)
+    gone = tuple(_text(uid) for uid in uids if uid not in {board.uid for board in boards})
+    return Evidence(place, "", scraped, gone, titles, tuple(asked), max(0, len(pairs) - MOST_QUERIES), line)
 
 
 def _queries(board: Dashboard) -> list[tuple[Panel, str]]:
@@ -146,7 +148,7 @@ async def _asked(
         shown = await instruments.grafana.shows(panel, text)
         error, state = shown.error, "data" if shown.data else "blank"
         if known and not shown.data and not shown.error:
-            state = await why_empty(text, known)
+            state = await _why(text, known)
     return Asked(
         _text(board.title or board.uid),
         _text(panel.title or panel.kind),
@@ -155,6 +157,13 @@ async def _asked(
         _text(error),
         is_own(text, known) if known and text else None,
     )
+
+
+async def _why(text: str, known: Known) -> State:
+    try:
+        return await why_empty(text, known)
+    except InstrumentFailure:  # as where there is no Prometheus
+        return "blank"
 
 
 def _text(text: str) -> str:
@@ -166,6 +175,13 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     if evidence.failure:
         return _failed(
             evidence, evidence.failure, "Start Grafana, or correct `[grafana]` in the target file."
+        )
+    if evidence.gone:
+        return _failed(
+            evidence,
+            f"Grafana {evidence.grafana} has no dashboard `{evidence.gone[0]}`, which `[grafana] dashboards` "
+            "names.",
+            "Restore it, or correct its uid: it stands in a dashboard's address, after /d/.",
         )
     if not evidence.queries:
         there = ", ".join(evidence.dashboards)

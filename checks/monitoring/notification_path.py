@@ -35,6 +35,7 @@ from checks.contract import (
     Instruments,
     Kind,
     Request,
+    ServerDown,
     Target,
     curl_line,
     plural,
@@ -125,10 +126,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         paths = tuple(path_of(each, facts, always=always, settings=settings, now=now) for each in own)
         kinds = {kind for each in (*paths, *((watchdog,) if watchdog else ())) for kind in each.kinds}
         sending = await read_sending(prometheus, alertmanager, kinds, watchdog) if sends_to else ()
-    except InstrumentFailure as broken:
-        if broken.missing:
-            raise
-        failure = broken.reason
+    except ServerDown as down:
+        failure = down.reason
     declared = target.alertmanager
     place, headers = (declared.url, declared.headers) if declared else ("", {})
     return Evidence(

@@ -32,6 +32,7 @@ from checks.contract import (
     Instruments,
     Kind,
     Request,
+    ServerDown,
     Target,
     curl_line,
     plural,
@@ -95,10 +96,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         scraped, own, seen = await read_targets(target, prometheus)
         same = await same_process(target, instruments, own)
         lookback_s = await read_lookback_s(prometheus)
-    except InstrumentFailure as failure:
-        if failure.missing:
-            raise
-        return Evidence(server, failure.reason, labels, (), (), None, LOOKBACK_S, line)
+    except ServerDown as down:
+        return Evidence(server, down.reason, labels, (), (), None, LOOKBACK_S, line)
     if not own and not labels and scraped:
         raise InstrumentFailure(
             "Prometheus scrapes nothing at the address of this service, so its targets cannot be told from "

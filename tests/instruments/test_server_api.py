@@ -13,7 +13,7 @@ from app.instruments import server_api
 from app.instruments.prometheus import PrometheusReader
 from app.instruments.references import References
 from app.instruments.server_api import ServerApi
-from checks.contract import InstrumentFailure, Target
+from checks.contract import InstrumentFailure, ServerDown, Target
 from checks.contract.target.monitoring import Server
 from tests.instruments.monitoring_servers import an_api, answering
 from tests.instruments.servers import free_port, scripted
@@ -134,13 +134,19 @@ async def test_a_server_that_is_not_there_is_told():
         InstrumentFailure, match=f"Prometheus {url} cannot be read: connection refused"
     ) as raised:
         await asked(an_api(url))
-    assert raised.value.missing is None  # the target file is right, the server is down
+    assert isinstance(raised.value, ServerDown)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_a_proxy_that_answers_in_its_place_tells_that_it_is_down(status):
+    assert isinstance(await failure_of({"/api/v1/alertmanagers": (status, "upstream")}), ServerDown)
 
 
 async def test_a_reply_without_end_is_cut_at_the_bound(monkeypatch):
     monkeypatch.setattr(server_api, "KEPT_BYTES", 1 << 20)
     failure = await failure_of({"/api/v1/alertmanagers": b" " * (2 << 20)})
     assert "more than 1 MiB" in failure.reason
+    assert not isinstance(failure, ServerDown)
 
 
 async def test_a_reply_that_never_ends_is_waited_for_no_longer_than_the_time_out(monkeypatch):

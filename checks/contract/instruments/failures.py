@@ -15,6 +15,10 @@ class InstrumentFailure(Exception):  # noqa: N818 - it names a fact about the se
         self.missing = missing
 
 
+class ServerDown(InstrumentFailure):
+    """A server that the target declares gave no reply: a finding where that server is what is judged."""
+
+
 class FailureKind(StrEnum):
     """Why a request got no usable reply."""
 

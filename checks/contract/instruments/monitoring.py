@@ -297,7 +297,7 @@ class Grafana(Protocol):
     """Reads the declared Grafana; nothing is changed in it."""
 
     async def dashboards(self) -> tuple[Dashboard, ...]:
-        """The declared dashboards, or those that name the service."""
+        """The declared dashboards that are there, or those that name the service."""
 
     async def shows(self, panel: Panel, expression: str) -> Shown:
         """What one query of a panel gives for the last hour, asked through Grafana itself."""

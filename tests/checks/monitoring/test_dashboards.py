@@ -8,7 +8,7 @@ import pytest
 
 from app.instruments.prometheus import PrometheusReader
 from app.instruments.promql import PromqlParser
-from checks.contract import InstrumentFailure, Outcome
+from checks.contract import InstrumentFailure, Outcome, ServerDown
 from checks.contract.instruments.monitoring import Dashboard, MetricInfo, Panel, ScrapeTarget, Shown
 from checks.contract.wording import NBSP
 from checks.monitoring import dashboards
@@ -139,12 +139,20 @@ def test_no_dashboard_fails():
     assert "/api/search?type=dash-db" in finding.reproduce
 
 
+def test_a_declared_dashboard_that_is_gone_fails():
+    finding = found(
+        a_board(a_panel("Requests", OWN)), grafana={"url": "http://x", "dashboards": ["chat", "old"]}
+    )
+    assert finding.outcome is Outcome.FAIL
+    assert "has no dashboard `old`, which `[grafana] dashboards` names" in finding.reason
+
+
 def test_a_dashboard_of_words_alone_fails():
     assert "has no panel with a query" in found(a_board(a_panel("Notes", kind="text"))).reason
 
 
 def test_a_grafana_that_does_not_answer_fails_and_one_that_wants_a_token_is_not_assessed():
-    finding = found(failure=InstrumentFailure("Grafana is gone."))
+    finding = found(failure=ServerDown("Grafana is gone."))
     assert (finding.outcome, finding.reason) == (Outcome.FAIL, "Grafana is gone.")
     with pytest.raises(InstrumentFailure):
         found(failure=InstrumentFailure("no", missing="grafana.headers"))

@@ -13,7 +13,7 @@ import pytest
 from app.instruments.alertmanager import AlertmanagerReader
 from app.instruments.prometheus import PrometheusReader
 from app.instruments.promql import PromqlParser
-from checks.contract import InstrumentFailure, Outcome, Target
+from checks.contract import InstrumentFailure, Outcome, ServerDown, Target
 from checks.contract.instruments.monitoring import (
     Alert,
     AlertmanagerFacts,
@@ -126,7 +126,7 @@ def test_a_prometheus_that_sends_to_nobody_fails():
 
 
 def test_an_alertmanager_that_does_not_answer_fails():
-    gone = ScriptedAlertmanager(InstrumentFailure("Alertmanager cannot be read: refused."))
+    gone = ScriptedAlertmanager(ServerDown("Alertmanager cannot be read: refused."))
     assert found(gone).reason == "Alertmanager cannot be read: refused."
     assert found(gone).outcome is Outcome.FAIL
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app.instruments.prometheus import PrometheusReader
-from checks.contract import InstrumentFailure, Outcome, Sample, Scrape, Target
+from checks.contract import InstrumentFailure, Outcome, Sample, Scrape, ServerDown, Target
 from checks.contract.instruments.monitoring import ScrapeTarget, Series
 from checks.contract.wording import NBSP
 from checks.monitoring import _service, _targets, targets_up
@@ -191,7 +191,7 @@ def test_a_target_that_was_never_scraped_fails_and_says_so():
 
 
 def test_a_prometheus_that_does_not_answer_fails():
-    finding = found(ScriptedPrometheus(targets=InstrumentFailure("Prometheus is gone.")))
+    finding = found(ScriptedPrometheus(targets=ServerDown("Prometheus is gone.")))
     assert finding.outcome is Outcome.FAIL
     assert finding.reason == "Prometheus is gone."
 
