@@ -101,8 +101,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     longest_s = LONGEST_S * instruments.profile.deadline_factor
     if stop.within_s > longest_s:
         raise InstrumentFailure(
-            f"The service may take {show(stop.within_s, 's')} to end, and the {instruments.profile.name} profile "
-            f"waits {show(longest_s, 's')} at most. Choose a longer profile."
+            f"The service may take {show(stop.within_s, 's')} to end, and the {instruments.profile.name} "
+            f"profile waits {show(longest_s, 's')} at most. Choose a longer profile."
         )
     route = await instruments.questions.route()
     if route is None:

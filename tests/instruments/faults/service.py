@@ -26,15 +26,10 @@ import http.server, os, signal, subprocess, sys, threading, time
 words = sys.argv[2:]
 if "worker" in words:
     time.sleep(600)
-for word in words:
-    if word.startswith("late="):
-        time.sleep(float(word[5:]) if os.path.exists("was-there") else 0)
-open("was-there", "w").close()
 worker = subprocess.Popen([sys.executable, __file__, "0", "worker"])
 if "daemon" in words:
-    alone = "import time; time.sleep(600)"
     daemon = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
-    open("daemon", "w").write(str(daemon.pid))
+    open(os.path.join(os.path.dirname(__file__), "daemon"), "w").write(str(daemon.pid))
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
