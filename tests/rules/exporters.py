@@ -38,6 +38,7 @@ SERIES = re.compile(
     r"(?:x(?P<times>\d+) )?(?:(?P<only>\d): ?)?"
     r"(?P<name>[a-zA-Z_:]\w*)(?P<labels>\{.*\})?(?P<values>(?:\s+\S+)+)$"
 )
+NUMBER = re.compile(r"-?[\d.]+(e\d+)?")
 GROWS = re.compile(r"(?P<base>|(?:[\d.e]|start|now).*?)(?P<rate>[+-]?[\d.]+(?:e\d+)?)/s(?=@|$)")
 
 
@@ -47,7 +48,7 @@ class Served:
 
     labels: dict[str, str]
     down: str = ""
-    interval: str = "1s"
+    interval: str = ""
     honor_labels: bool = False
 
 
@@ -93,7 +94,7 @@ def _read(file: Path) -> Page:
         if line.startswith("# TARGET"):
             labels = dict(word.split("=", 1) for word in words[2:])
             honors = labels.pop("honor_labels", "") == "true"
-            page.targets.append(Served(labels, labels.pop("down", ""), labels.pop("interval", "1s"), honors))
+            page.targets.append(Served(labels, labels.pop("down", ""), labels.pop("interval", ""), honors))
         elif line.startswith("# OPENMETRICS"):
             page.openmetrics = True
         elif line.startswith("# GOLANG"):
@@ -159,14 +160,17 @@ class Exporters:
             return [(quiet if self.state == "quiet" else busy, age)]
         if age < ONSET_S:
             return [(busy, age)]
-        goes_on = GROWS.match(failing)
+        goes_on = None if NUMBER.fullmatch(failing) else GROWS.match(failing)
         before = [(busy, ONSET_S)] if goes_on and not goes_on["base"] and GROWS.match(busy) else []
         return [*before, (failing, age - ONSET_S)]
 
     def _series(self, line: Series, age: float, scrapes: int) -> list[str]:
         phases = self._phases(line, age)
-        if phases[-1][0] == "-":
+        text = phases[-1][0]
+        if text == "-":
             return []
+        if NUMBER.fullmatch(text) and not line.buckets:  # most are, and there are thousands
+            return [f"{line.name}{line.labels} {text}"]
         if not line.buckets:
             value = sum(self._value(text, seconds, scrapes) for text, seconds in phases)
             return [f"{line.name}{line.labels} {value!r}"]
