@@ -72,6 +72,11 @@ IMPLIED = {
 }
 
 # For a key that is not declared: what is missing in words, the key to name, and what to add.
+INSTALL = dict.fromkeys(
+    ("prometheus", "alertmanager", "grafana"),
+    "The bundled sample has these where Prometheus and Alertmanager are installed when it starts: "
+    "`apt-get install prometheus prometheus-alertmanager`.",
+)
 ABSENT: Mapping[str, tuple[str, str, str]] = {
     "ask": ("No business request is declared", "ask", "`[ask]` with its path and body"),
     "stream": ("No streaming request is declared", "stream", "`[stream]` with its path and body"),
@@ -409,4 +414,5 @@ def _absent(key: str) -> InstrumentFailure:
             f"No lever for {lever} is declared. Add `[{key}]` to the target file.", missing=key
         )
     fact, missing, add = ABSENT.get(key, (f"`{key}` is not declared", key, f"`{key}`"))
-    return InstrumentFailure(f"{fact}. Add {add} to the target file.", missing=missing)
+    install = f" {INSTALL[key]}" if key in INSTALL else ""
+    return InstrumentFailure(f"{fact}. Add {add} to the target file.{install}", missing=missing)
