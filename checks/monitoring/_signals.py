@@ -259,7 +259,7 @@ async def read_context(service: Service, book: Rulebook, prometheus: Prometheus)
     }
     context = Context(service, kinds, announced & {*names, *map(base, names)})
     strange = sorted({each.name for each in telling if not _own_at_once(each, service)})
-    named = {name: await _naming(name, prometheus) for name in strange[:MOST_LOOKED_UP]}
+    named = {name: await _naming(name, service, prometheus) for name in strange[:MOST_LOOKED_UP]}
     unmarked = sorted({
         (each.name, matcher.label)
         for each in telling
@@ -292,6 +292,10 @@ def _own_at_once(selector: Selector, service: Service) -> bool:
     return selector.name in service.metrics and any(_fits(selector, labels) for labels in service.targets)
 
 
-async def _naming(name: str, prometheus: Prometheus) -> tuple[Mapping[str, str], ...]:
-    answered = await prometheus.query(f"count by ({', '.join(('job', *NAMING))}) ({name})")
-    return tuple(dict(each.labels) for each in answered.series[:MOST_SERIES])
+async def _naming(name: str, service: Service, prometheus: Prometheus) -> tuple[Mapping[str, str], ...]:
+    """The naming labels of the series of a metric that are not the service's own."""
+    by = ("job", *NAMING)
+    answered = await prometheus.query(f"count by ({', '.join(by)}) ({name})")
+    marks = {label: value for label, value in (service.marks or {}).items() if label in by}.items()
+    found = (each.labels for each in answered.series[:MOST_SERIES])
+    return tuple(dict(labels) for labels in found if not marks or not marks <= labels.items())

@@ -291,9 +291,12 @@ def test_a_counter_that_another_service_announces_does_not_count():
 def test_a_label_that_only_other_services_have_means_those(label, others_have_it, outcome):
     matcher = 'code=~"5.."' if label == "code" else 'error_type!=""'
     errors = a_rule("Errors", f"sum(rate(http_requests_total{{{matcher}}}[5m])) > 1")
+    others = a_rule("Others", 'rate(http_requests_total{job="orders", code="500"}[5m]) > 1')
 
     def answers(expression):
+        if expression.startswith("count by (job, "):
+            return [Series({"job": job, "instance": f"{job}:80"}, 1.0, 1.0) for job in ("chat", "orders")]
         anybody = expression == f'count(http_requests_total{{{label}!=""}})'
         return [Series({}, 1.0, 1.0)] if anybody and others_have_it else None
 
-    assert measured(LATENCY, errors, CACHE, DOWN, answers=answers).outcome is outcome
+    assert measured(LATENCY, errors, others, CACHE, DOWN, answers=answers).outcome is outcome
