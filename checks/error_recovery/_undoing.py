@@ -60,15 +60,20 @@ class Undoing:
     accepted: bool = False
     status: int | None = None
     pending: tuple[Change, ...] = ()
+    effects_pending: dict[str, float] = field(default_factory=dict)
     residue: tuple[Change, ...] = ()
     effects_after: dict[str, float] = field(default_factory=dict)
     settled_s: float = 0.0
     flagged: bool = False
 
+    def untried(self, whole: Whole) -> str:
+        """Why it says nothing; "" where something was left undone."""
+        if self.accepted and self.effects_pending == whole.effects:
+            return "what was broken made no difference, and the transaction went through"
+        return self.skipped
+
     def carried_on(self, whole: Whole) -> bool:
         """Whether all is as before, or all is done as the caller was promised."""
-        if self.skipped:
-            return False
         return not self.residue or (self.accepted and self.effects_after == whole.effects)
 
 
@@ -79,7 +84,7 @@ def killer(target: Target) -> str:
     return named or (able[0] if len(able) == 1 else "")
 
 
-async def tried(instruments: Instruments, target: Target, step: Step, kill: str) -> Undoing:
+async def attempted(instruments: Instruments, target: Target, step: Step, kill: str) -> Undoing:
     """One attempt, and others where the moment was missed."""
     undoing = Undoing(step.name, bool(kill))
     impossible = untriable(instruments, step) or untriable(instruments, step.compensation or step)
@@ -128,11 +133,12 @@ class _Attempt:
         async with AsyncExitStack() as opened:
             async with AsyncExitStack() as away:
                 sending = await self._failing(away, opened)
-                pending = changes(before, await self._state())
-                if pending:
+                now = await self._state()
+                if changes(before, now):
                     hold_s = max(HOLD_S, self._instruments.profile.outage_s / OUTAGE_PARTS)
                     await asyncio.sleep(min(BEFORE_KILL_S if kill else hold_s, transaction.settle_s))
-                    pending = changes(before, await self._state())
+                    now = await self._state()
+                pending = changes(before, now)
                 if kill and pending:
                     async with self._instruments.faults.broken(kill, "kill"):
                         pass
@@ -150,6 +156,7 @@ class _Attempt:
             accepted=played.accepted,
             status=played.status,
             pending=pending,
+            effects_pending=effects(before, now),
             residue=residue,
             effects_after=effects(before, after),
             settled_s=settled_s,

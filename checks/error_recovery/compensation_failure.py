@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from checks.contract import Check, Finding, Instruments, Kind, Limit, Outcome, Target, plural, show
 from checks.error_recovery._flow import Whole, curl_lines, declared, no_basis, whole
 from checks.error_recovery._state import worded
-from checks.error_recovery._undoing import Undoing, killer, tried
+from checks.error_recovery._undoing import Undoing, attempted, killer
 
 CHECK = Check(
     failure_title="A compensation that fails is forgotten",
@@ -72,11 +72,11 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     if basis.sound:
         for step in steps:
             instruments.say(f"Step {step.name} fails, and so does what undoes the steps before it")
-            attempts.append(await tried(instruments, target, step, ""))
-        if kill and any(not attempt.skipped for attempt in attempts):
-            last = [step for step, each in zip(steps, attempts, strict=True) if not each.skipped][-1]
+            attempts.append(await attempted(instruments, target, step, ""))
+        if kill and any(not each.untried(basis) for each in attempts):
+            last = [step for step, each in zip(steps, attempts, strict=True) if not each.untried(basis)][-1]
             instruments.say(f"Step {last.name} again, and the service is killed while the undo is pending")
-            attempts.append(await tried(instruments, target, last, kill))
+            attempts.append(await attempted(instruments, target, last, kill))
     return Evidence(
         path=transaction.calls[-1].path,
         whole=basis,
@@ -98,14 +98,15 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
             '`compensation = { lever = "..." }` to a step.',
             missing="transaction.steps.compensation",
         )
-    carried = [each for each in evidence.attempts if each.carried_on(evidence.whole)]
-    left = [each for each in evidence.attempts if not each.skipped and each not in carried]
+    tried = [each for each in evidence.attempts if not each.untried(evidence.whole)]
+    carried = [each for each in tried if each.carried_on(evidence.whole)]
+    left = [each for each in tried if each not in carried]
     silent = [each for each in left if not each.flagged]
-    untried = [_untried(each) for each in evidence.attempts if each.skipped]
+    untried = [_untried(each, evidence.whole) for each in evidence.attempts if each not in tried]
     if not evidence.killer:
         untried.append("No lever can kill the service, so an interrupted undo was not tried.")
     limit = Limit.at_most(thresholds.max_forgotten, thresholds.max_forgotten)
-    if not carried and not left:
+    if not tried:
         return Finding.not_assessed(" ".join(untried), missing="transaction.steps.compensation")
     words = " ".join(_left(each, evidence) for each in (silent or left))
     if len(silent) > thresholds.max_forgotten:
@@ -148,6 +149,6 @@ def _left(each: Undoing, evidence: Evidence) -> str:
     return f"Step {each.step} failed and {how}: {worded(each.residue)}, and {shown}."
 
 
-def _untried(each: Undoing) -> str:
+def _untried(each: Undoing, whole: Whole) -> str:
     with_kill = " with a kill" if each.killed else ""
-    return f"Step {each.step}: the failing undo{with_kill} could not be tried, {each.skipped}."
+    return f"Step {each.step}: the failing undo{with_kill} could not be tried, {each.untried(whole)}."

@@ -177,3 +177,15 @@ def test_a_state_that_cannot_be_read_while_a_partner_is_away_is_said():
     assert finding.outcome is Outcome.WARN
     assert "The state of books cannot be read at /state: status 503" in finding.reason
     assert shop.faults.away == {}
+
+
+def test_levers_that_bite_nothing_measure_nothing():
+    class Untouched(SlowShop):
+        async def slow_order(self, request):
+            for step in STEPS:
+                self.do(step, request.headers["Key"])
+            return Reply("/orders", 201)
+
+    finding = measured(Untouched(ScriptedFaults(dict.fromkeys(STEPS, WAYS) | {"service": ("kill",)})))
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "made no difference, and the transaction went through" in finding.reason
