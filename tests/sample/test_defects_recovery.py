@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import httpx
 import psutil
@@ -237,6 +238,104 @@ def order_ids_come_again(sample: Client) -> bool:
     return sample.order().json()["order"] == before
 
 
+def calls_of(sample: Client, ask: Callable[[], httpx.Response], *, errors: int = 0):
+    """The reply, and the calls that came to the model's proxy while it refused the next, or all for 0.
+
+    The breaker is closed again afterwards.
+    """
+    toxic = {"type": "http_errors", "attributes": {"count": errors}}
+    before = sample.faults.get("/proxies/upstream").json()["calls"]
+    with sample.poisoned("upstream", [toxic]):
+        reply = ask()
+    found = sample.faults.get("/proxies/upstream/calls", params={"after": before}).json()["latest"]
+    assert eventually(lambda: sample.chat().status_code == 200)
+    return reply, found
+
+
+def gaps_of(sample: Client) -> list[float]:
+    """The pauses between the calls that three questions make when two are refused each time."""
+    found = []
+    for _ in range(3):
+        _, calls = calls_of(sample, sample.chat, errors=2)
+        found += [later["at_s"] - call["at_s"] for call, later in pairwise(calls)]
+    return found
+
+
+def stream_reply(sample: Client) -> httpx.Response:
+    return sample.http.post("/api/v1/chat/stream", json={"message": uuid.uuid4().hex, "session_id": "s"})
+
+
+def several(sample: Client) -> httpx.Response:
+    """Six questions, one after another; the last reply."""
+    return [sample.chat() for _ in range(6)][-1]
+
+
+def stream_no_upstream_timeout(sample: Client) -> bool:
+    body = {"message": uuid.uuid4().hex, "session_id": "s"}
+    with sample.poisoned("upstream", HANG):
+        whole = sample.chat().status_code
+        try:
+            sample.http.post("/api/v1/chat/stream", json=body, timeout=4)
+        except httpx.ReadTimeout:
+            return whole == 504
+    return False
+
+
+def retry_storm(sample: Client) -> bool:
+    reply, calls = calls_of(sample, sample.chat)
+    return reply.status_code == 503 and len(calls) >= 10 and calls[-1]["at_s"] - calls[0]["at_s"] < 1
+
+
+def retry_in_two_layers(sample: Client) -> bool:
+    return len(calls_of(sample, sample.chat)[1]) == 9
+
+
+def retry_fixed_gap(sample: Client) -> bool:
+    gaps = gaps_of(sample)
+    return len(gaps) == 6 and min(gaps) >= 0.19 and min(gaps) > 0.9 * sorted(gaps)[3]
+
+
+def no_retry(sample: Client) -> bool:
+    reply, calls = calls_of(sample, sample.chat, errors=2)
+    return (reply.status_code, len(calls)) == (503, 1)
+
+
+def upstream_error_trace(sample: Client) -> bool:
+    reply, _ = calls_of(sample, sample.chat)
+    return reply.status_code == 500 and "Traceback" in reply.json()["detail"]
+
+
+def upstream_error_on_stream(sample: Client) -> bool:
+    whole, _ = calls_of(sample, sample.chat)
+    streamed, _ = calls_of(sample, lambda: stream_reply(sample))
+    return "HTTPStatusError" in streamed.json()["detail"] and "HTTPStatusError" not in whole.text
+
+
+def no_breaker(sample: Client) -> bool:
+    return len(calls_of(sample, lambda: several(sample))[1]) == 18 and not opens_when_silent(sample)
+
+
+def breaker_ignores_errors(sample: Client) -> bool:
+    return len(calls_of(sample, lambda: several(sample))[1]) == 18 and opens_when_silent(sample)
+
+
+def opens_when_silent(sample: Client) -> bool:
+    with ThreadPoolExecutor(12) as pool, sample.poisoned("upstream", HANG):
+        list(pool.map(lambda _: sample.chat(), range(12)))
+        reply = sample.chat()
+    assert eventually(lambda: sample.chat().status_code == 200)
+    return reply.status_code == 503
+
+
+def breaker_kept_open_by_traffic(sample: Client) -> bool:
+    toxic = {"type": "http_errors", "attributes": {"count": 0}}
+    with sample.poisoned("upstream", [toxic]):
+        several(sample)
+    stays = not eventually(lambda: sample.chat().status_code == 200, 5)
+    time.sleep(0.6)
+    return stays and sample.chat().status_code == 200
+
+
 # Defects that do not touch each other are switched on together, since each change restarts the service.
 TOGETHER = (
     (silent_compensation_failure, double_charge),
@@ -252,6 +351,12 @@ TOGETHER = (
     (restart_late,),
     (restart_answers_500,),
     (restart_never_comes,),
+    (stream_no_upstream_timeout, retry_storm),
+    (retry_in_two_layers, upstream_error_on_stream),
+    (retry_fixed_gap, breaker_kept_open_by_traffic, upstream_error_trace),
+    (no_retry,),
+    (no_breaker,),
+    (breaker_ignores_errors,),
 )
 SYMPTOMS = [symptom for together in TOGETHER for symptom in together]
 
