@@ -29,8 +29,8 @@ class Chat:
     """``gaps_s`` are the pauses before further tries. ``says`` is what callers get where all failed.
 
     ``breaks_after`` calls in a row it makes none any more, until ``closes_after`` more questions came.
-    ``polls``: with each question somebody looks at the upstream's health. ``stands_in``: a good answer instead
-    of an error. ``calls_of`` are the upstream's routes that one question calls. After the way ``gone_after``
+    ``polls``: with each question somebody looks at the upstream's health. ``stands_in``: a good answer in the
+    place of an error. ``calls_of`` are the upstream's routes that one question calls. After the way ``gone_after``
     nothing is answered any more.
     """
 

@@ -105,3 +105,28 @@ def test_a_service_that_nothing_starts_again_is_named_as_the_cause_of_what_follo
     assert [each.finding.follows_from for each in others] == [first.check.id] * 2
     for entry in (sample.state.folder / "levers").glob("*"):
         entry.unlink()  # the next start would try again
+
+
+def test_each_hiccup_and_failure_of_the_upstream_is_restored_and_counted(sample: Sample):
+    sample.events.clear()
+    found = sample.with_defects().gather("error_recovery.upstream_errors")
+    assert sample.events == [
+        *["broken upstream few_errors", "restored upstream few_errors"] * len(found.few),
+        "broken upstream errors",
+        "restored upstream errors",
+    ]
+    assert [(attempt.told.good, attempt.tries) for attempt in found.few] == [(True, 3)] * len(found.few)
+    assert {attempt.told.route for attempt in found.always} == {"ask", "stream"}
+    assert {(attempt.told.status, attempt.tries) for attempt in found.always} == {(503, 3)}
+
+
+def test_no_trace_of_a_leak_is_kept_but_its_kind(sample: Sample):
+    found = sample.with_defects("upstream_error_trace").gather("error_recovery.upstream_errors")
+    assert {"a stack trace"} <= set(found.always[0].told.leaks)
+    assert "site-packages" not in repr(found)
+
+
+def test_the_breaker_of_both_routes_opens_within_a_second_or_two(sample: Sample):
+    finding = sample.with_defects().measure("error_recovery.circuit_breaker")
+    assert finding.outcome is Outcome.PASS, finding.reason
+    assert finding.value >= 0.9

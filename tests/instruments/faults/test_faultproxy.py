@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.instruments.faults.breaking import Breaker
-from app.instruments.faults.ledger import Ledger
+from app.instruments.faults.ledger import Ledger, restore_left_behind
 from app.instruments.faults.levers import lever_from
 from app.instruments.references import References
 from checks.contract import InstrumentFailure, Target
@@ -145,3 +147,42 @@ async def test_what_a_caller_asked_for_is_made_printable(tmp_path):
         (found,) = await levers.latest_calls("cache", after=0)
         assert "\u001b" not in found.request
         assert (len(found.request) <= 220, found.refused) == (True, False)
+
+
+CRASH = """
+import asyncio, os, sys
+from pathlib import Path
+from app.instruments.faults.breaking import Breaker
+from app.instruments.faults.ledger import Ledger, restore_left_behind
+from app.instruments.references import References
+from checks.contract import Target
+
+async def main():
+    target = Target.model_validate_json(sys.argv[1])
+    levers = Breaker(target, References({}), Ledger(Path(sys.argv[2])), lambda _: None, lambda *_: None)
+    async with levers.broken("cache", sys.argv[3]):
+        print("broken", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("way", ["errors", "few_errors"])
+async def test_errors_that_a_killed_run_left_are_ended_by_the_next_start(way, tmp_path):
+    ledger = tmp_path / "levers"
+    async with proxied(tmp_path) as proxy:
+        document = proxy.target("faultproxy").model_dump_json(by_alias=True, exclude_none=True)
+        run = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CRASH, document, str(ledger), way),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": "."},
+        )
+        assert await run.stdout.readline() == b"broken\n"
+        assert await statuses(proxy, 1) == [503]
+        run.kill()
+        await run.wait()
+        (restored,) = await asyncio.to_thread(restore_left_behind, ledger, {})
+        assert (restored.way, restored.ok) == (way, True)
+        assert await statuses(proxy, 1) == [0]
+        await assert_whole(proxy, ledger)
