@@ -30,8 +30,8 @@ class Chat:
 
     ``breaks_after`` calls in a row it makes none any more, until ``closes_after`` more questions came.
     ``polls``: with each question somebody looks at the upstream's health. ``stands_in``: a good answer in the
-    place of an error. ``calls_of`` are the upstream's routes that one question calls. After the way ``gone_after``
-    nothing is answered any more.
+    place of an error. ``calls_of`` are the upstream's routes that one question calls. After the way
+    ``gone_after`` nothing is answered any more.
     """
 
     gaps_s: Callable[[int], float] = lambda tried: Random().uniform(0.5, 1.5) * 0.1 * 2 ** (tried - 1)
