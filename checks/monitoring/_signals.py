@@ -111,6 +111,8 @@ def covered(node: Node, recordings: Recordings, context: Context) -> tuple[Cover
         whose = whose_is(reading.selector, context)
         if whose == "other":
             continue
+        if reading.selector.name in recordings:  # else it had been followed: no recording has these labels
+            whose = "nowhere"
         signal = _signal(reading, context)
         if signal is not None:
             shown = written(reading.selector)[:LONGEST_SHOWN]

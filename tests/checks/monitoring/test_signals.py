@@ -153,6 +153,7 @@ errors down     | (sum(rate(http_requests_total{status=~"5.."}[5m])) > 5) or (up
 errors          | (sum by (job) (rate(http_requests_total{status=~"5.."}[5m])) > 5) * on (job) group_left(team) team_info
 errors          | max_over_time((sum(rate(http_requests_total{status=~"5.."}[1m])))[10m:1m]) > 3
 errors          | http_requests_total{code=~"^5..$"} > 3
+errors?         | slo:sli_error:ratio_rate5m{sloth_id="chat-availabilty"} > 0.1
 down            | up{job=~"chat.*"} == 0
 down            | count by (job) (up) unless count by (job) (up == 1)
 down            | sum(up{job="chat"} == 0) > 0
