@@ -51,7 +51,7 @@ CHECK = Check(
     measures="of the panels' queries return data",
     needs=("grafana", "prometheus?", "promql", "target.grafana"),
     deadline_s=90,
-    typical_s=1,
+    typical_s=2,
     beside=True,
 )
 MOST_QUERIES = 150
