@@ -41,6 +41,7 @@ from checks.monitoring._rules_patterns import pattern
 from checks.monitoring._rules_values import accepts
 
 MOST_RULES = 1_000
+DEEPEST_TREE = 100  # of lists within lists: readers of JSON end at 200
 MOST_RULE_CHARS = 260_000
 MOST_ROWS = 8_000
 MOST_CHARS = 450_000  # of JSON; evidence may have half a million
@@ -161,14 +162,21 @@ def _read(rules: Sequence[Rule], promql: PromQL) -> tuple[tuple[GroupFact, ...],
 
 
 def _rule_fact(rule: Rule, parsed: Parsed) -> RuleFact:
+    tree = packed(parsed.node) if parsed.node is not None else None
+    if tree is not None and _depth(tree) > DEEPEST_TREE:
+        tree, parsed = None, Parsed(None, "it is nested too deeply")
     return RuleFact(
         rule.kind,
         rule.name[:200],
-        packed(parsed.node) if parsed.node is not None else None,
+        tree,
         {name[:100]: value[:200] for name, value in list(rule.labels.items())[:20]},
         rule.health,
         (rule.last_error if rule.health == "err" else parsed.problem)[:300],
     )
+
+
+def _depth(lists: object) -> int:
+    return 1 + max(map(_depth, lists), default=0) if isinstance(lists, list) else 0
 
 
 def pattern_key(selector: Selector) -> str:

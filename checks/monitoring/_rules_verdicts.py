@@ -27,6 +27,7 @@ from checks.monitoring._rules_vectors import Flaw, Presence, Vector, Verdict, ne
 
 WATCHDOG = re.compile(r"watch_?dog|dead_?man|heart_?beat|always_?(firing|fires)|e2e|snitch", re.IGNORECASE)
 DEEPEST_CHAIN = 20
+MOST_FOLLOWED = 50  # times that a recording is followed, for each rule that there is
 ORDER = (Verdict.DEAD, Verdict.ERROR, Verdict.LATENT)  # of what is told of several
 
 
@@ -66,6 +67,7 @@ class _Judge:
         self._read: dict[int, tuple[Vector, list[Flaw]]] = {}
         self._reading: list[int] = []
         self._circles: set[int] = set()
+        self._followed = 0
         self._meant: set[int] = set()
 
     def verdict(self, number: int, group: GroupFact, position: int) -> Judged:
@@ -81,7 +83,7 @@ class _Judge:
         if flaw is None:
             meant = Verdict.MEANT_SO if _meant_so(rule, node) or number in self._meant else Verdict.ALIVE
             return told(written(node), meant)
-        mended = written(replaced(node, _whole(node, flaw.at), flaw.mended)) if flaw.mended else ""
+        mended = written(_mended_whole(node, flaw.at, flaw.mended)) if flaw.mended else ""
         return told(written(node), flaw.verdict, written(flaw.at), flaw.why, flaw.near, mended)
 
     def _flaw(  # noqa: PLR0911 - in the order in which they count
@@ -150,8 +152,12 @@ class _Judge:
     def _recorded(self, node: Selector) -> Vector | None:
         """What recordings of this name return; None where nothing records it."""
         numbers = [each for each in self.world.recordings.get(node.name, ()) if each in self.world.trees]
-        if not numbers or len(self._reading) > DEEPEST_CHAIN:
+        if not numbers:
             return None
+        self._followed += 1
+        if len(self._reading) > DEEPEST_CHAIN or self._followed > MOST_FOLLOWED * len(self.world.rules):
+            why = f"{node.name} comes from recordings that are too many to follow"
+            return pending(Flaw(Verdict.NOT_YET, _bare(node), why))
         circle = [each for each in numbers if each in self._reading]
         if circle:
             self._circles |= set(circle)
@@ -257,13 +263,14 @@ def _nearness(node: Selector, flaw: Flaw | None) -> float:
     return max(SequenceMatcher(None, each, flaw.near).ratio() for each in asked)
 
 
-def _whole(node: Node, at: Node) -> Node:
-    """The part of ``node`` that ``at`` stands for: a selector there may have its range."""
-    if not isinstance(at, Selector):
-        return at
-    return next(
-        (each for each in selectors(node) if replace(each, range_s=None) == replace(at, range_s=None)), at
-    )
+def _mended_whole(node: Node, at: Node, mended: Node) -> Node:
+    """``node`` with ``mended`` in the place of ``at``; selectors keep their ranges."""
+    if not isinstance(at, Selector) or not isinstance(mended, Selector):
+        return replaced(node, at, mended)
+    for each in dict.fromkeys(selectors(node)):
+        if replace(each, range_s=None) == replace(at, range_s=None):
+            node = replaced(node, each, replace(mended, range_s=each.range_s))
+    return node
 
 
 def _meant_so(rule: RuleFact, node: Node) -> bool:

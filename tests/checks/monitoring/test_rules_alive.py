@@ -6,6 +6,7 @@ The truth about several hundred rules in a real Prometheus stands in tests/rules
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -413,3 +414,33 @@ def test_rules_that_are_too_many_are_counted() -> None:
     rules = [f"sum(rate(http_requests_total[{minutes}m])) > {minutes}" for minutes in range(1, 1_201)]
     finding = measured(*rules)
     assert "more rules are too many to be read here" in finding.reason
+
+
+def test_recordings_that_all_read_each_other_are_followed_for_a_while_only() -> None:
+    names = [f"r{number}:sum" for number in range(30)]
+    rules = [a_recording(name, " + ".join(each for each in names if each != name)) for name in names]
+    started = time.process_time()
+    found = judged(*rules)
+    assert time.process_time() - started < 5
+    assert not any(each.verdict is Verdict.ALIVE for each in found)
+
+
+def test_a_very_deep_expression_is_not_judged_and_spoils_nothing() -> None:
+    deep = "up" + " - up" * 250
+    finding = measured(*ALL_FOUR, deep)
+    assert finding.outcome is Outcome.PASS
+    assert "nested too deeply" in finding.reason
+
+
+def test_a_signal_whose_rules_cannot_be_judged_yet_is_not_passed() -> None:
+    later = "queue_length offset 1w"
+    finding = measured(ERRORS, f"{LATENCY} and on () {later}", CACHE, DOWN)
+    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert "latency" in finding.reason
+
+
+def test_buckets_that_a_relabelling_drops_are_missed() -> None:
+    without = {name: each for name, each in SERIES.items() if not name.endswith("_bucket")}
+    found = verdict(LATENCY, series=without)
+    assert found.verdict is Verdict.DEAD
+    assert "relabelling" in found.why
