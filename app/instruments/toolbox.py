@@ -71,12 +71,12 @@ IMPLIED = {
     "notifications": "notifications",
 }
 
-# For a key that is not declared: what is missing in words, the key to name, and what to add.
 INSTALL = dict.fromkeys(
     ("prometheus", "alertmanager", "grafana"),
     "The bundled sample has these where Prometheus and Alertmanager are installed when it starts: "
     "`apt-get install prometheus prometheus-alertmanager`.",
 )
+# For a key that is not declared: what is missing in words, the key to name, and what to add.
 ABSENT: Mapping[str, tuple[str, str, str]] = {
     "ask": ("No business request is declared", "ask", "`[ask]` with its path and body"),
     "stream": ("No streaming request is declared", "stream", "`[stream]` with its path and body"),

@@ -30,7 +30,7 @@ class State(BaseModel):
     folder: Path
     own_redis: bool = True
     model_speed: float = 1.0
-    unwatched: tuple[str, ...] = ()
+    unwatched: tuple[str, ...] = ("prometheus", "alertmanager")  # as one that an earlier version started
 
     @property
     def whole(self) -> bool:

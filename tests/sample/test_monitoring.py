@@ -15,7 +15,7 @@ import pytest
 
 from app import targets
 from app.sample import processes, stack
-from app.sample.monitoring import servers
+from app.sample.monitoring import files, servers
 from app.sample.processes import address
 from tests.instruments.prometheus_servers import needs_alertmanager
 from tests.sample.client import Client, eventually, new_question
@@ -160,6 +160,25 @@ def test_what_watches_is_ended_found_again_and_replaced(tmp_path: Path):
     finally:
         stack.down(folder)
     assert not any(part.alive for part in after.parts)
+
+
+def test_a_change_that_was_interrupted_is_completed_by_the_next(tmp_path: Path):
+    folder = tmp_path / "sample"
+    [port] = processes.free_ports(1)
+    state = stack.up(chat_port=port, folder=folder, target_file=tmp_path / "sample.toml")
+    try:
+        # As if it was killed after the files were written and Alertmanager was ended.
+        files.write(state.model_copy(update={"defects": ("no_watchdog",)}))
+        gone = [part for part in state.parts if part.name == "alertmanager"]
+        processes.end(gone)
+        state.model_copy(update={"parts": tuple(part for part in state.parts if part not in gone)}).save()
+        changed = stack.set_defects(["no_watchdog"], folder)
+        assert {part.name for part in changed.parts} == {part.name for part in state.parts}
+        assert changed.whole
+        assert "Watchdog" not in Watched(changed).rules()
+        assert Watched(changed).routing()["route"]["receiver"] == "on-call"
+    finally:
+        stack.down(folder)
 
 
 def test_without_prometheus_the_sample_runs_unwatched_and_says_how_to_get_it(

@@ -108,14 +108,14 @@ def rearrange(state: State) -> State:
     if state.unwatched:
         return state
     changed = files.write(state) - {broken.DASHBOARD}
-    ended = bool(SERIES_GONE & set(state.defects))
-    if ended:
+    there = {part.name for part in state.parts}  # not all, where an earlier change was interrupted
+    if SERIES_GONE & set(state.defects) or "prometheus" not in there:
         state = _replaced(state, "prometheus", _start_prometheus)
-    if changed:
+    if changed or "alertmanager" not in there:
         state = _replaced(state, "alertmanager", _start_alertmanager)
     wait(state)
-    if changed and not ended:
-        with _prometheus(state) as api:
+    for name in PROGRAMS:  # both also where nothing changed: whether they have read it is not known
+        with _api(state, name) as api:
             api.post("/-/reload").raise_for_status()
     return state
 
@@ -127,7 +127,7 @@ def _replaced(state: State, name: str, start_one: Callable[[State], State]) -> S
     processes.end(old)
     rest = tuple(part for part in state.parts if part not in old)
     state = start_one(state.model_copy(update={"parts": rest}).save())
-    parts = tuple(sorted(state.parts, key=lambda part: order.index(part.name)))
+    parts = tuple(sorted(state.parts, key=lambda part: [*order, name].index(part.name)))
     return state.model_copy(update={"parts": parts}).save()
 
 
@@ -141,7 +141,7 @@ def begin_anew(state: State) -> None:
     now = time.time()
     wanted = _wanted(state)
     scrapes = SCRAPES_TO_FLAP if "target_flaps" in state.defects else SCRAPES
-    with _prometheus(state) as api:
+    with _api(state, "prometheus") as api:
         query = {"match[]": '{job="chat"}', "end": f"{now:.3f}"}
         api.post("/api/v1/admin/tsdb/delete_series", params=query).raise_for_status()
         deadline = time.monotonic() + SETTLED_WITHIN_S
@@ -190,12 +190,12 @@ def _seconds(moment: str) -> float:
 
 
 @contextmanager
-def _prometheus(state: State) -> Iterator[httpx.Client]:
+def _api(state: State, name: str) -> Iterator[httpx.Client]:
     try:
-        with httpx.Client(base_url=address(state.ports["prometheus"]), trust_env=False) as api:
+        with httpx.Client(base_url=address(state.ports[name]), trust_env=False) as api:
             yield api
     except httpx.HTTPError as error:
-        raise SampleError(f"The sample's Prometheus cannot be set up: {error}") from error
+        raise SampleError(f"The sample's {name} cannot be set up: {error}") from error
 
 
 def _parts(state: State) -> list[Part]:
