@@ -26,6 +26,7 @@ from checks.monitoring._rules_sameness import (
     Idle,
     canonical,
     counted,
+    is_limit,
     is_share,
     named_share,
     part_of,
@@ -119,7 +120,7 @@ def _ratio(
             return SHARE, None
     if sides.positive and is_share(one, two):
         return plain.within(0, 1), None
-    if _zero(reader, node.right) and not _zero(reader, node.left):
+    if is_limit(node.right) and _zero(reader, node.right) and not _zero(reader, node.left):
         why = "the limit is 0, which stands for none: divided by it, any use is infinite"
         mended = Binary("and", node, Binary(">", node.right, Number(0)))
         return exactly(INF), Flaw(Verdict.CONSTANT, node, why, mended=mended)
@@ -129,7 +130,7 @@ def _ratio(
 
 
 def _zero(reader: Reader, node: Node) -> bool:
-    """Whether ``node`` is a metric that is a limit by its name, and 0, which is then how it is set."""
+    """Whether ``node`` is a gauge that is 0 wherever it is told."""
     if not isinstance(node, Selector):
         return False
     found = reader.world.facts.metrics.get(node.name)

@@ -36,6 +36,7 @@ WHOLES = frozenset(
         "inodes",
     )
 )
+LIMITS = frozenset(("limit", "max", "maximum", "capacity", "quota", "maxclients", "maxmemory"))
 PARTS = frozenset(
     (
         "free",
@@ -168,6 +169,11 @@ def named_share(part: Node, whole: Node) -> bool:
     one, two = _words(part.name), _words(whole.name)
     common = len(set(one) & set(two))
     return bool(common and set(two) & WHOLES and set(one) & PARTS and not set(one) & (WHOLES - {"total"}))
+
+
+def is_limit(node: Node) -> bool:
+    """Whether ``node`` is by its name a limit that is set, and not something that is counted."""
+    return isinstance(node, Selector) and bool(LIMITS & set(_words(node.name)))
 
 
 def _words(name: str) -> list[str]:
