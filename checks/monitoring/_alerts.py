@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from checks.contract import FailureKind, InstrumentFailure, Reply, Request, printable
+from checks.contract import FailureKind, InstrumentFailure, Reply, Request, Target, curl_line, printable
 from checks.contract.instruments.http import Http
 from checks.contract.instruments.monitoring import Prometheus, Rule
 from checks.contract.promql import Node, Selector
@@ -66,6 +66,13 @@ class Link:
     unverified: str = ""
     undeclared: bool = False
     behind_login: bool = False
+
+
+def rules_line(target: Target) -> str:
+    """The shell line that shows the loaded alerts."""
+    place = target.prometheus.url if target.prometheus else ""
+    headers = target.prometheus.headers if target.prometheus else {}
+    return curl_line(target, Request("GET", f"{place}/api/v1/rules?type=alert", headers))
 
 
 def facts_of(rules: Sequence[Rule], book: Rulebook, context: Context) -> list[Facts]:
@@ -187,11 +194,10 @@ async def link_of(url: str, http: Http, timeout_s: float) -> Link:
         return Link(unverified="it holds a template")
     try:
         reply = await http.send(Request("GET", url.partition("#")[0]), timeout_s=timeout_s)
-    except InstrumentFailure as failure:  # an origin that is not declared, or no URL at all
+    except InstrumentFailure as failure:  # an origin that is not declared, no URL at all, no time left
         undeclared = "not declared" in failure.reason
-        return Link(
-            unverified="its host is not declared" if undeclared else "it is no URL", undeclared=undeclared
-        )
+        why = "its host is not declared" if undeclared else printable(failure.reason)[:120].rstrip(".")
+        return Link(unverified=why, undeclared=undeclared)
     return _opened(reply)
 
 

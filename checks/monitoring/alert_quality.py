@@ -32,13 +32,11 @@ from checks.contract import (
     Instruments,
     Kind,
     Limit,
-    Request,
     Target,
-    curl_line,
     plural,
     show,
 )
-from checks.monitoring._alerts import Facts, Link, facts_of, link_of, look_up
+from checks.monitoring._alerts import Facts, Link, facts_of, link_of, look_up, rules_line
 from checks.monitoring._service import read_service
 from checks.monitoring._signals import read_context, rulebook
 
@@ -99,16 +97,13 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
             return await link_of(url, instruments.http, TIMEOUT_S)
 
     links = await asyncio.gather(*(opened(url) for url in urls[:MOST_LINKS]))
-    place = target.prometheus.url if target.prometheus else ""
-    headers = target.prometheus.headers if target.prometheus else {}
-    request = Request("GET", f"{place}/api/v1/rules?type=alert", headers)
     return Evidence(
         alerts=tuple(found),
         loaded=sum(rule.kind == "alert" for rule in rules),
         silent=service.silent,
         selector=service.selector,
         links=dict(zip(urls, links, strict=False)),
-        reproduce=curl_line(target, request),
+        reproduce=rules_line(target),
     )
 
 

@@ -32,14 +32,13 @@ from checks.contract import (
     Kind,
     Limit,
     Outcome,
-    Request,
     Target,
-    curl_line,
     plural,
     printable,
     show,
 )
 from checks.contract.instruments.monitoring import Rule
+from checks.monitoring._alerts import rules_line
 from checks.monitoring._examples import example_of
 from checks.monitoring._readings import Recordings
 from checks.monitoring._service import read_service
@@ -107,8 +106,6 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         if covers:
             telling.append(_alert(rules[number], covers, book.recordings))
     unread = [f"{rules[number].name}: {problem}" for number, problem in book.problems.items()]
-    place = target.prometheus.url if target.prometheus else ""
-    headers = target.prometheus.headers if target.prometheus else {}
     return Evidence(
         rules=len(rules),
         alerts=sum(rule.kind == "alert" for rule in rules),
@@ -117,7 +114,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         metrics=tuple(sorted(service.metrics))[:500],
         telling=tuple(telling[:MOST_ALERTS]),
         unread=tuple(map(_text, unread[:20])),
-        reproduce=curl_line(target, Request("GET", f"{place}/api/v1/rules?type=alert", headers)),
+        reproduce=rules_line(target),
     )
 
 

@@ -33,25 +33,23 @@ from dataclasses import dataclass
 from time import monotonic
 
 from checks.contract import (
-    Answer,
     Check,
     Finding,
-    InstrumentFailure,
     Instruments,
     Kind,
     Limit,
     Request,
-    Route,
     Scrape,
     Target,
     curl_line,
     plural,
     show,
 )
+from checks.monitoring._asking import questions_asked, refused
 from checks.monitoring._motion import Motion, Timing, motions, of_samples, started, timings
 from checks.monitoring._page import Page, page_of, proves_nothing, unreadable
 from checks.monitoring._subjects import Subject
-from checks.monitoring._told import CUT_OFF, SIGNALS, Asked, Told, told
+from checks.monitoring._told import SIGNALS, Asked, Told, told
 
 CHECK = Check(
     failure_title="What the service does cannot be seen in its metrics",
@@ -62,10 +60,6 @@ CHECK = Check(
     deadline_s=150,
     typical_s=4,
 )
-FRESH = 6
-TOGETHER = 3
-AGAIN = 4
-TIMEOUT_S = 20.0
 LATE_S = 2.0  # counters that are gathered in the background
 POLL_S = 0.3
 
@@ -103,8 +97,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     before = await instruments.metrics.scrape()
     amid, after, asked = before, before, Asked()
     if route is not None and not _useless(before):
-        amid, asked = await _questions(instruments, route)
-        asked = dataclasses.replace(asked, refused=await _refused(target, instruments, route))
+        amid, asked = await questions_asked(instruments, route)
+        asked = dataclasses.replace(asked, refused=await refused(target, instruments, route))
         after = await _afterwards(instruments, before, asked)
     starts = [started(each) for each in (before, amid, after)]
     if len({*starts}) > 1:
@@ -126,53 +120,6 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
 
 def _useless(scrape: Scrape) -> bool:
     return scrape.failure is not None or scrape.status != 200 or bool(scrape.parse_error)
-
-
-async def _questions(instruments: Instruments, route: Route) -> tuple[Scrape, Asked]:
-    """Ask, read the page while the first questions are under way, and ask some of them again."""
-    prompts = instruments.prompts.fresh(FRESH)
-
-    async def ask(prompt: str) -> Answer:
-        return await instruments.questions.ask(prompt, route=route, timeout_s=TIMEOUT_S)
-
-    async with asyncio.TaskGroup() as group:
-        first = [group.create_task(ask(prompt)) for prompt in prompts[:TOGETHER]]
-        await asyncio.sleep(0)
-        amid = await instruments.metrics.scrape()
-        under_way = sum(not task.done() for task in first)
-    answers = [task.result() for task in first]
-    answers += [await ask(prompt) for prompt in (*prompts[TOGETHER:], *prompts[:AGAIN])]
-    replies = [answer for answer in answers if answer.status is not None]
-    again = answers[FRESH:]
-    return amid, Asked(
-        questions=len(replies),
-        good=sum(answer.good for answer in answers),
-        limited=sum(answer.status == 429 for answer in answers),
-        took_s=round(sum(answer.elapsed_ms for answer in answers) / 1000, 3),
-        under_way=under_way,
-        again=len(again),
-        cached=None if all(each.cached is None for each in again) else sum(bool(e.cached) for e in again),
-    )
-
-
-async def _refused(target: Target, instruments: Instruments, route: Route) -> dict[str, int]:
-    """Requests that a service refuses without harm, and the status that each got."""
-    call = target.stream if route == "stream" else target.ask
-    word = f"{instruments.random.getrandbits(48):012x}"
-    requests = {"a path that does not exist": Request("GET", f"/{word}")}
-    if call is not None and call.method in ("POST", "PUT", "PATCH"):
-        whole = call.render(prompt=word, user="assessment", session=word, nonce=word)
-        cut_off = dataclasses.replace(whole, body=whole.body[: max(1, len(whole.body) // 2)])
-        requests[CUT_OFF] = cut_off
-    statuses = {}
-    for what, request in requests.items():
-        try:
-            reply = await instruments.http.send(request, timeout_s=TIMEOUT_S)
-        except InstrumentFailure:  # a credential that is not set; the other one may do
-            continue
-        if reply.status is not None:
-            statuses[what] = reply.status
-    return statuses
 
 
 async def _afterwards(instruments: Instruments, before: Scrape, asked: Asked) -> Scrape:

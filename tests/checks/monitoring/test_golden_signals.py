@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 
 from app.instruments.metrics import scrape_of
-from checks.contract import Failure, FailureKind, Outcome, Reply, Request, Scrape
+from checks.contract import Failure, FailureKind, InstrumentFailure, Outcome, Reply, Request, Scrape
 from checks.monitoring import golden_signals
 from tests.checks.scripted import (
     ScriptedHttp,
@@ -224,6 +224,15 @@ def test_without_an_answer_nothing_is_said():
     finding = measured(answers=False)
     assert finding.outcome is Outcome.NOT_ASSESSED
     assert finding.follows_from == "endpoint_health.primary_route"
+
+
+def test_an_instrument_that_cannot_go_on_is_told_as_such():
+    class Spent(Shop):
+        def answer(self, prompt, route):
+            raise InstrumentFailure("no time left")
+
+    with pytest.raises(InstrumentFailure, match="no time left"):
+        gather(golden_signals, a_target(), Spent().instruments())
 
 
 def page(text: str, status: int = 200) -> Scrape:
