@@ -10,6 +10,7 @@ from checks.contract.promql import (
     Node,
     Number,
     Selector,
+    selectors,
 )
 from checks.monitoring._rules_bounds import (
     INF,
@@ -31,6 +32,7 @@ from checks.monitoring._rules_sameness import (
     named_share,
     part_of,
 )
+from checks.monitoring._rules_values import quoted
 from checks.monitoring._rules_vectors import (
     Flaw,
     Vector,
@@ -98,6 +100,9 @@ def value_of_two(reader: Reader, sides: Sides) -> tuple[Bounds, Flaw | None]:
         value, told = (ONE, "1") if operator == "/" else (ZERO, "0")
         verb = "divided by" if operator == "/" else "less"
         why = f"each series is {verb} itself, so the value is {told} or nothing, whatever happens"
+        without_effect = _without_effect(reader, node.left) or _without_effect(reader, node.right)
+        if without_effect:
+            why = f"{without_effect} excludes nothing, so {why}"
         return value, Flaw(Verdict.CONSTANT, node, why, mended=_summed(node))
     if operator == "-":
         bounds = plain.within(0, INF) if sides.positive and part_of(two, one) else plain
@@ -106,6 +111,15 @@ def value_of_two(reader: Reader, sides: Sides) -> tuple[Bounds, Flaw | None]:
         if limited is not None:
             return bounds, limited
     return bounds, fixed if bounds.number is not None or bounds.is_nan else None
+
+
+def _without_effect(reader: Reader, node: Node) -> str:
+    """A matcher that lets all series through, as it stands."""
+    for selector in selectors(node):
+        for each in selector.matchers:
+            if reader.selecting.idle(selector, each) and each.operator.startswith("!"):
+                return f"{each.label}{each.operator}{quoted(each.value)}"
+    return ""
 
 
 def _ratio(

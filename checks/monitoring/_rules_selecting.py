@@ -305,7 +305,9 @@ class Selecting:
             values = sorted(self.world.target_labels.get(label, ()))
             found = meeting(matchers, values, closed=True) if values else None
             if found and not found.possible:
-                return never(self._flaw(node, found.why, found.near))
+                return never(
+                    self._flaw(node, found.why, found.near, mended=_with_value(node, label, found.near))
+                )
             if together(matchers) is None:
                 return never(self._flaw(node, f"its matchers of {label} can match no value at all", ""))
         chosen = {label: only_value(matchers) for label, matchers in limits.items()}
@@ -362,7 +364,7 @@ class Selecting:
             found = meeting(asked, values, closed=True) if values else None
             if found and not found.possible:
                 near = found.near or (STATES[0] if label == "alertstate" else "")
-                return never(self._flaw(node, found.why, near))
+                return never(self._flaw(node, found.why, near, mended=_with_value(node, label, near)))
         return Vector(
             Presence.SOMETIMES,
             ONE if node.name == "ALERTS" else AT_LEAST_0,
@@ -408,8 +410,10 @@ class Selecting:
             near = self._near(node.name)
         return Flaw(Verdict.DEAD, _bare(node), found.why, near, mended)
 
-    def _flaw(self, node: Selector, why: str, near: str) -> Flaw:
-        mended = replace(node, name=near) if near and node.name and node.name != near else None
+    def _flaw(self, node: Selector, why: str, near: str, *, mended: Selector | None = None) -> Flaw:
+        """``near`` is the name of another metric, unless what is to be ``mended`` is given."""
+        if mended is None and near and node.name and node.name != near:
+            mended = replace(node, name=near)
         return Flaw(Verdict.DEAD, _bare(node), why, near, mended)
 
     def _near(self, name: str) -> str:
@@ -434,6 +438,15 @@ def _named_in(job: str) -> set[str]:
 
 def _bare(node: Selector) -> Selector:
     return node if node.offset_s or node.at else replace(node, range_s=None)
+
+
+def _with_value(node: Selector, label: str, near: str) -> Selector:
+    """``node`` with ``near`` as the value of ``label``."""
+    matchers = [
+        replace(each, operator="=", value=near) if each.label == label and near else each
+        for each in node.matchers
+    ]
+    return replace(node, matchers=tuple(matchers))
 
 
 def _mended(node: Selector, found: Found, series: Sequence[Labels]) -> Selector:

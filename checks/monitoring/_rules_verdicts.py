@@ -27,6 +27,7 @@ from checks.monitoring._rules_vectors import Flaw, Presence, Vector, Verdict, ne
 
 WATCHDOG = re.compile(r"watch_?dog|dead_?man|heart_?beat|always_?(firing|fires)|e2e|snitch", re.IGNORECASE)
 DEEPEST_CHAIN = 20
+MOST_REPAIRS = 4
 MOST_FOLLOWED = 50  # times that a recording is followed, for each rule that there is
 ORDER = (Verdict.DEAD, Verdict.ERROR, Verdict.LATENT)  # of what is told of several
 
@@ -83,8 +84,22 @@ class _Judge:
         if flaw is None:
             meant = Verdict.MEANT_SO if _meant_so(rule, node) or number in self._meant else Verdict.ALIVE
             return told(written(node), meant)
-        mended = written(_mended_whole(node, flaw.at, flaw.mended)) if flaw.mended else ""
+        mended = self._repaired(number, node, flaw)
         return told(written(node), flaw.verdict, written(flaw.at), flaw.why, flaw.near, mended)
+
+    def _repaired(self, number: int, node: Node, flaw: Flaw) -> str:
+        """The expression with all that is at fault put right; "" where that takes more than is known."""
+        rule = replace(self.world.rules[number], health="ok")
+        for _ in range(MOST_REPAIRS):
+            if flaw.mended is None:
+                return ""
+            node = _mended_whole(node, flaw.at, flaw.mended)
+            found, errors, _meant = self._read_tree(number, node)
+            left = self._flaw(rule, node, found, errors)
+            if left is None or not left.verdict.bad:
+                return written(node)
+            flaw = left
+        return ""
 
     def _flaw(  # noqa: PLR0911 - in the order in which they count
         self, rule: RuleFact, node: Node, found: Vector, errors: list[Flaw]
@@ -114,18 +129,23 @@ class _Judge:
 
     def _read_rule(self, number: int) -> tuple[Vector, list[Flaw]]:
         if number not in self._read:
-            reading = Reading(self.world, self.selecting, self._recorded)
-            self._reading.append(number)
-            found = reading.read(self.world.trees[number])
-            self._reading.pop()
-            self._meant |= {number} if reading.meant else set()
-            if found.presence in (Presence.ALWAYS, Presence.SOMETIMES):
-                self._same_labels(self.world.rules[number], self.world.trees[number], found, reading.errors)
+            found, errors, meant = self._read_tree(number, self.world.trees[number])
+            self._meant |= {number} if meant else set()
             if self._circles & set(self._reading):
-                return found, reading.errors  # half of a circle: not what it is by itself
+                return found, errors  # half of a circle: not what it is by itself
             self._circles.discard(number)
-            self._read[number] = found, reading.errors
+            self._read[number] = found, errors
         return self._read[number]
+
+    def _read_tree(self, number: int, node: Node) -> tuple[Vector, list[Flaw], bool]:
+        """What ``node`` returns in the place of the rule, and whether a part is left out on purpose."""
+        reading = Reading(self.world, self.selecting, self._recorded)
+        self._reading.append(number)
+        found = reading.read(node)
+        self._reading.pop()
+        if found.presence in (Presence.ALWAYS, Presence.SOMETIMES):
+            self._same_labels(self.world.rules[number], node, found, reading.errors)
+        return found, reading.errors, reading.meant
 
     def _same_labels(self, rule: RuleFact, node: Node, found: Vector, errors: list[Flaw]) -> None:
         """Labels of the rule take the place of those that tell its series apart."""
