@@ -37,7 +37,7 @@ from checks.error_recovery._flow import (
 )
 from checks.error_recovery._state import Change, State, changes, effects, read_state
 
-STILL_LOOKS = (2, 1, 4, 1, 6)  # per attempt: too few cut a partner too early, too many too late
+STILL_LOOKS = (2, 1, 0, 4, 1, 0)  # per attempt: too few cut a partner too early, too many too late
 LOOK_S = 0.03
 REPLY_S = 4.0  # by then a step that hangs is restored, and fails at the latest
 HOLD_S = 0.8  # the undo goes on failing for this long at least
@@ -219,11 +219,13 @@ class _Attempt:
         await asyncio.wait({sending, started}, return_when=asyncio.FIRST_COMPLETED)
         started.cancel()
         last = self._begins_with
-        still, deadline = 0, monotonic() + self._transaction.settle_s
+        still, deadline = -1, monotonic() + self._transaction.settle_s
         while still < self._looks and not sending.done() and monotonic() < deadline:
             await asyncio.sleep(LOOK_S)
             now = await self._state()
-            still = still + 1 if changes(self._begins_with, now) and not changes(last, now) else 0
+            if not changes(self._begins_with, now):
+                continue
+            still = 0 if changes(last, now) else still + 1
             last = now
 
     async def _state(self) -> State:
