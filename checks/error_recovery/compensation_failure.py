@@ -134,7 +134,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 
 
 FIX = "Keep what has to be undone until it is undone, across restarts, and show what is pending."
-ADD = "Declare the levers with which the rest can be tried: `[levers.process]`, `compensation` of a step."
+ADD = "Declare the levers with which the rest can be tried: `[levers.service]`, `compensation` of a step."
 
 
 def _left(each: Undoing, evidence: Evidence) -> str:

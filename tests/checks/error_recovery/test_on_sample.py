@@ -54,7 +54,7 @@ def test_an_undo_outlives_a_kill_of_the_service(sample: Sample):
     assert (killed.step, killed.killed, killed.skipped) == ("invoice", True, "")
     assert [change.path.split(".")[0] for change in killed.pending] == ["drafts"]
     assert killed.residue == ()
-    assert sample.events[-2:] == ["restored process kill", "restored drafts refuse"]
+    assert sample.events[-2:] == ["restored service kill", "restored drafts refuse"]
 
 
 def test_one_key_is_one_order_for_each_shop(sample: Sample):
