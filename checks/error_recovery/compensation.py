@@ -59,7 +59,7 @@ CHECK = Check(
     measures="steps after whose failure something was left behind",
     needs=("http", "faults", "target.transaction", "target.transaction.steps"),
     deadline_s=120,
-    typical_s=6,
+    typical_s=4,
 )
 
 

@@ -38,7 +38,7 @@ CHECK = Check(
     measures="failed compensations that were not carried on",
     needs=("http", "faults", "counts", "target.transaction", "target.transaction.steps"),
     deadline_s=150,
-    typical_s=11,
+    typical_s=9,
 )
 
 

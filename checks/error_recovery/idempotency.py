@@ -51,7 +51,7 @@ CHECK = Check(
     measures="times the effect of one transaction, under one key",
     needs=("http", "bodies", "target.transaction"),
     deadline_s=90,
-    typical_s=5,
+    typical_s=4,
 )
 ROUNDS = 2
 UNDER_WAY = 409
