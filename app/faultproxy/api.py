@@ -122,7 +122,7 @@ class Api:
             await proxy.disable()
             for key, value in moved.items():
                 setattr(proxy, key, value)
-        await (_enable(proxy) if enabled else proxy.disable())
+        await (_enable(proxy) if enabled else proxy.refuse())
         return JSONResponse(proxy.document())
 
     async def delete(self, request: Request) -> Response:

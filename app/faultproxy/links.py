@@ -299,6 +299,7 @@ class Proxy:
     calls: Calls = field(default_factory=Calls)
     links: set[Link] = field(default_factory=set)
     _server: asyncio.Server | None = None
+    _held: socket.socket | None = None  # keeps the port while nobody listens on it
 
     @property
     def enabled(self) -> bool:
@@ -309,17 +310,42 @@ class Proxy:
         """Listen; port 0 takes a free one. Raises OSError when the port is taken."""
         if self._server is None:
             host, port = split_address(self.listen)
+            self._let_go()
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(lambda: Link(self).client, host, port, backlog=BACKLOG)
             self.listen = f"{host}:{self._server.sockets[0].getsockname()[1]}"
 
+    async def refuse(self) -> None:
+        """Refuse new connections, close those that are there, and keep the port."""
+        if self._held is None:
+            await self.disable()
+            self._hold()
+
     async def disable(self) -> None:
-        """Refuse new connections and close those that are there."""
+        """Close all connections, and give the port away."""
+        self._let_go()
         if self._server is not None:
             server, self._server = self._server, None
             server.close()
             self.cut_all()
             await server.wait_closed()
+
+    def _hold(self) -> None:
+        """Bind the port, and do not listen: connections are refused, and nobody takes it for a free one."""
+        address = split_address(self.listen)
+        held = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            held.bind(address)
+        except OSError:  # somebody was faster; enabling it will say so
+            held.close()
+        else:
+            self._held = held
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def add(self, toxic: Toxic) -> None:
         """Add a toxic, or replace the one of its name; links that are there have it too."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -139,9 +140,19 @@ def free_ports(count: int) -> list[int]:
     for port in random.SystemRandom().sample(PORTS_BELOW_EPHEMERAL, len(PORTS_BELOW_EPHEMERAL)):
         if len(found) == count:
             return found
-        if _refusal(port) is None:
+        if _unused(port):
             found.append(port)
     raise SampleError("There are not enough free ports on this host.")
+
+
+def _unused(port: int) -> bool:
+    """Whether nobody has the port, nor keeps it to listen again, as a fault proxy does that refuses."""
+    with socket.socket() as probe:  # without SO_REUSEADDR, which would let it share a port that is kept
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def require_free(port: int) -> None:

@@ -135,6 +135,29 @@ def test_disabling_closes_connections_and_refuses_new_ones_until_enabled(wire: W
         assert _said(connection) == b"hello"
 
 
+def test_a_port_that_is_refused_is_kept(wire: Wire):
+    with wire.connect() as connection:  # so that the port has a past
+        assert _said(connection) == b"hello"
+    wire.api.post("/proxies/wire", json={"enabled": False})
+    wire.api.post("/proxies/wire", json={"enabled": False})
+    with socket.socket() as another, pytest.raises(OSError, match="in use"):
+        another.bind(("127.0.0.1", wire.port))
+    with pytest.raises(ConnectionRefusedError):
+        wire.connect()
+    wire.api.post("/proxies/wire", json={"enabled": True})
+    with wire.connect() as connection:
+        assert _said(connection) == b"hello"
+
+
+def test_a_refused_port_is_given_away_with_its_proxy(wire: Wire):
+    other = wire.api.post("/proxies", json={"name": "other", "upstream": "127.0.0.1:9"}).json()
+    address = ("127.0.0.1", int(other["listen"].rpartition(":")[2]))
+    wire.api.post("/proxies/other", json={"enabled": False})
+    wire.api.delete("/proxies/other")
+    with socket.socket() as another:
+        another.bind(address)
+
+
 @pytest.mark.parametrize("stream", ["upstream", "downstream"])
 def test_a_timeout_of_0_is_silent_also_for_connections_that_are_there(wire: Wire, stream: str):
     with wire.connect() as before:
