@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any
@@ -24,13 +24,13 @@ from checks.monitoring._rules_facts import (
     OF_ALERTS,
     Facts,
     GroupFact,
-    MetricFact,
     RuleFact,
     TargetFact,
     of_targets,
 )
 from checks.monitoring._rules_names import (
     first_word,
+    is_described,
     kinds_of,
     of_some_job,
     open_metrics,
@@ -38,14 +38,12 @@ from checks.monitoring._rules_names import (
     similar_names,
 )
 from checks.monitoring._rules_patterns import pattern
+from checks.monitoring._rules_tables import MOST_OF_ONE, fitted, tables_of
 from checks.monitoring._rules_values import accepts
 
 MOST_RULES = 1_000
 DEEPEST_TREE = 100  # of lists within lists: readers of JSON end at 200
 MOST_RULE_CHARS = 260_000
-MOST_ROWS = 8_000
-MOST_CHARS = 450_000  # of JSON; evidence may have half a million
-MOST_OF_ONE = 1_500  # series of a metric, above which a few instances stand for all
 MOST_AT_ONCE = 8_000  # series of a reply
 MOST_QUERY_CHARS = 4_000
 INSTANCES = 3
@@ -64,7 +62,7 @@ GO = "go_goroutines"  # which jobs are programs in Go
 
 async def ask(prometheus: Prometheus, promql: PromQL) -> Facts:
     """All facts, as many as evidence has room for. Raises InstrumentFailure where nothing can be asked."""
-    return _fitted(await _asked(prometheus, promql))
+    return fitted(await _asked(prometheus, promql))
 
 
 async def _asked(prometheus: Prometheus, promql: PromQL) -> Facts:
@@ -86,7 +84,7 @@ async def _asked(prometheus: Prometheus, promql: PromQL) -> Facts:
     near = {each[0] for each in similar.values()} - recorded
     series, past = await _series(prometheus, (wanted | near) & set(names), targets)
     values: dict[str, int] = {}
-    metrics = _tables(series, past, values)
+    metrics = tables_of(series, past, values)
     return Facts(
         groups=kept,
         left_out=len(rules) - sum(len(group.rules) for group in kept),
@@ -106,29 +104,6 @@ async def _asked(prometheus: Prometheus, promql: PromQL) -> Facts:
         open_metrics=open_metrics(metadata, set(names)),
         announced=await _announced(prometheus, found, series, targets),
     )
-
-
-def _fitted(facts: Facts) -> Facts:
-    """``facts`` with fewer series, targets and rules until evidence can keep them."""
-    while len(json.dumps(asdict(facts))) > MOST_CHARS and (facts.metrics or facts.targets or facts.groups):
-        most = max((len(each.rows) for each in facts.metrics.values()), default=0)
-        metrics = {
-            name: replace(each, rows=each.rows[: most // 2], cut=each.cut or len(each.rows) > most // 2)
-            for name, each in facts.metrics.items()
-        }
-        used = {at for each in metrics.values() for row in each.rows for at in row if at >= 0}
-        values = tuple(value if at in used else "" for at, value in enumerate(facts.values))
-        small = most <= 20
-        facts = replace(
-            facts,
-            metrics={} if most == 0 else metrics,
-            values=values,
-            targets=facts.targets[: len(facts.targets) // 2] if small else facts.targets,
-            similar={} if small else facts.similar,
-            patterns={} if small else facts.patterns,
-            groups=facts.groups[: len(facts.groups) // 2] if most <= 1 else facts.groups,
-        )
-    return facts
 
 
 async def _settings(prometheus: Prometheus) -> Mapping[str, Any]:
@@ -225,7 +200,7 @@ def _wanted(
     wanted = {each.name for each in found if each.name} | {
         name for each in patterns.values() for name in each
     }
-    wanted -= recorded | OF_ALERTS
+    wanted -= {name for name in recorded if not is_described(name, metadata)} | OF_ALERTS
     for name in tuple(wanted):
         info = metadata.get(name)
         if info is not None and info.kind == "counter":
@@ -298,31 +273,6 @@ def _some_instances(targets: Sequence[ScrapeTarget]) -> str:
     some = sorted({name for instances in by_job.values() for name in sorted(instances)[:INSTANCES]})
     texts = (re.sub(r"([^A-Za-z0-9_])", r"\\\\\1", name) for name in some[:60] if name.isprintable())
     return f'"{"|".join(texts)}"'
-
-
-def _tables(
-    series: Mapping[str, Sequence[Series]], past: set[str], values: dict[str, int]
-) -> dict[str, MetricFact]:
-    """The series as rows; where there are too many, those with the first values of each label."""
-    most = MOST_ROWS
-    tables: dict[str, MetricFact] = {}
-    for name, found in sorted(series.items(), key=lambda pair: (len(pair[1]), pair[0])):
-        share = max(20, most // max(1, len(series) - len(tables)))
-        chosen = sorted(found, key=lambda each: sorted(each.labels.items()))[:share]
-        most -= len(chosen)
-        cut = len(chosen) < len(found) or len(found) >= MOST_OF_ONE
-        labels = tuple(sorted({label for each in chosen for label in each.labels} - {"__name__"}))[:30]
-        rows = {
-            tuple(
-                values.setdefault(each.labels[label][:200], len(values)) if label in each.labels else -1
-                for label in labels
-            )
-            for each in chosen
-        }
-        zero = all(each.value == 0 for each in chosen)
-        one = name.endswith("_info") and all(each.value == 1 for each in chosen)
-        tables[name] = MetricFact(labels, tuple(sorted(rows)), name in past, zero, one, cut)
-    return tables
 
 
 async def _announced(

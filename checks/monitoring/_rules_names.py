@@ -59,7 +59,7 @@ def similar_names(
     living = [
         name
         for name in names
-        if not metadata or _described(name, metadata) or name in recorded or name in MADE
+        if not metadata or is_described(name, metadata) or name in recorded or name in MADE
     ]
     living += [name for name in metadata if name not in set(living)] + sorted(recorded - set(living))
     by_word: dict[str, list[str]] = {}
@@ -95,7 +95,8 @@ def _ending(name: str) -> str:
     return next((suffix for suffix in ("_bucket", "_count", "_sum") if name.endswith(suffix)), "")
 
 
-def _described(name: str, metadata: Mapping[str, MetricInfo]) -> bool:
+def is_described(name: str, metadata: Mapping[str, MetricInfo]) -> bool:
+    """Whether a described metric can have series of this name."""
     return name in metadata or any(
         name.endswith(suffix) and name.removesuffix(suffix) in metadata for suffix in SUFFIXES
     )

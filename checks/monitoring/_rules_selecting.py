@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 
 from checks.contract.promql import Matcher, Node, Selector, duration_text, written
 from checks.monitoring._rules_absent import may_be_missing
 from checks.monitoring._rules_bounds import ANY, AT_LEAST_0, ONE, ZERO_OR_ONE, Bounds
 from checks.monitoring._rules_facts import MADE, OF_ALERTS, SUFFIXES, Labels, World, of_targets
-from checks.monitoring._rules_values import Meeting, accepts, meeting, only_value, together
+from checks.monitoring._rules_narrowing import Found, all_accept, bare, mended_by, narrowed, with_value
+from checks.monitoring._rules_values import accepts, meeting, only_value, together
 from checks.monitoring._rules_vectors import ANY_LABEL, Flaw, Presence, Vector, Verdict, never, pending
 
 CLOSED = frozenset(("le", "quantile", "__name__"))  # what a metric declares once and for all
@@ -28,130 +29,6 @@ IDENTITY = frozenset((
     "server", "host", "hostname", "nodename", "cluster", "cluster_id", "environment", "env", "region", "zone",
     "datacenter", "dc", "version", "revision", "release", "exported_instance",
 ))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Found:
-    """What is left of some series after matchers; ``why`` there is nothing, ``near`` what is meant.
-
-    ``score`` says how far it got: the most telling of several reasons is the one that got farthest.
-    """
-
-    sets: tuple[Labels, ...] = ()
-    real: bool = True
-    why: str = ""
-    near: str = ""
-    wrong: Matcher | None = None
-    score: int = 0
-
-
-def narrowed(
-    series: Sequence[Labels],
-    matchers: Sequence[Matcher],
-    closed: frozenset[str],
-    known: Mapping[str, frozenset[str]],
-) -> Found:
-    """The label sets that ``matchers`` find among ``series``, or that may come.
-
-    Labels that are ``closed`` get no further values than those of ``series`` and ``known``.
-    """
-    by_label: dict[str, list[Matcher]] = {}
-    for each in matchers:
-        by_label.setdefault(each.label, []).append(each)
-    now = tuple(each for each in series if _all_accept(matchers, each))
-    if now:
-        return Found(now)
-    base = tuple(series)
-    for label in [*(name for name in by_label if name in closed)]:
-        values = sorted({each.get(label, "") for each in base} | known.get(label, frozenset()))
-        found = meeting(by_label[label], [value for value in values if value] or [""], closed=True)
-        if not found.possible:
-            if not any(each.get(label) for each in base) and not _takes_nothing(by_label[label]):
-                return _missing(label, by_label[label], base)
-            near = _label_of(only_value(by_label[label]), base) or found.near
-            return Found(why=found.why, near=near, wrong=by_label[label][0], score=1)
-        kept = tuple(each for each in base if _all_accept(by_label[label], each))
-        if kept:
-            base = kept
-    return _later(base, by_label, closed)
-
-
-def _later(base: Sequence[Labels], by_label: Mapping[str, list[Matcher]], closed: frozenset[str]) -> Found:
-    """The label sets that may come: those of ``base`` with other values where they do not meet matchers."""
-    made: dict[tuple[tuple[str, str], ...], Labels] = {}
-    worst = Found()
-    meetings: dict[str, Meeting] = {}
-    for each in base:
-        changed = dict(each)
-        for label, matchers in by_label.items():
-            if _all_accept(matchers, each) or (label in closed and label in each):
-                continue
-            if not each.get(label):
-                if any(other.get(label) for other in base) or _takes_nothing(matchers):
-                    reason = Found(score=1)
-                else:
-                    reason = _missing(label, matchers, base)
-                worst = max(worst, reason, key=lambda found: (found.score, bool(found.why)))
-                break
-            if label not in meetings:
-                values = sorted({other[label] for other in base if other.get(label)})
-                meetings[label] = meeting(matchers, values, closed=False)
-            found = meetings[label]
-            if not found.possible:
-                reason = Found(why=found.why, near=found.near, wrong=matchers[0], score=3)
-                worst = max(worst, reason, key=lambda found: found.score)
-                break
-            changed[label] = found.now[0] if found.now else found.later or changed[label]
-        else:
-            made[tuple(sorted(changed.items()))] = changed
-    if made:
-        return Found(tuple(made.values()), real=False)
-    return (
-        replace(worst, score=max(worst.score, 1))
-        if worst.why
-        else Found(
-            why="no series has all of its labels",
-            wrong=next((m[0] for m in by_label.values()), None),
-            score=1,
-        )
-    )
-
-
-def _missing(label: str, matchers: Sequence[Matcher], base: Sequence[Labels]) -> Found:
-    there = sorted({name for each in base for name in each})
-    near = _label_of(only_value(matchers), base) or _near_label(label, matchers, base)
-    listed = ", ".join(there[:8]) or "none"
-    return Found(
-        why=f"no series has a label {label}; there are {listed}", near=near, wrong=matchers[0], score=2
-    )
-
-
-def _label_of(value: str | None, base: Sequence[Labels]) -> str:
-    """The label that has ``value``."""
-    there = sorted({name for each in base for name in each})
-    return next((name for name in there if value and any(each.get(name) == value for each in base)), "")
-
-
-def _near_label(label: str, matchers: Sequence[Matcher], base: Sequence[Labels]) -> str:
-    """The label that is probably meant: alike in name, else the one whose values the matchers would take."""
-    there = sorted({name for each in base for name in each} - {"job", "instance"})
-    alike = [name for name in there if label in name or name in label]
-    if alike:
-        return min(alike, key=lambda name: abs(len(name) - len(label)))
-    for name in there:
-        values = sorted({each[name] for each in base if each.get(name)})
-        renamed = [replace(each, label=name) for each in matchers]
-        if re.search("[0-9]", matchers[0].value) and meeting(renamed, values, closed=False).possible:
-            return name
-    return ""
-
-
-def _all_accept(matchers: Sequence[Matcher], labels: Labels) -> bool:
-    return all(accepts(each, labels.get(each.label, "")) for each in matchers)
-
-
-def _takes_nothing(matchers: Sequence[Matcher]) -> bool:
-    return all(accepts(each, "") for each in matchers)
 
 
 class Selecting:
@@ -189,8 +66,8 @@ class Selecting:
         """Whether ``node`` asks for a target that is down now, or that only describes the metric so far."""
         world = self.world
         asked = of_targets(node.matchers, world.target_labels)
-        mine = [each for each in world.facts.targets if _all_accept(asked, each.labels)]
-        if not asked or not mine or any(_all_accept(asked, each) for each in series):
+        mine = [each for each in world.facts.targets if all_accept(asked, each.labels)]
+        if not asked or not mine or any(all_accept(asked, each) for each in series):
             return False
         jobs = {each.get("job") for each in series}
         if all(not each.up and each.labels.get("job") in jobs for each in mine):
@@ -258,11 +135,11 @@ class Selecting:
         if base:
             return never(self._flaw(node, f"{base} is a {kind} and has no {name}", self._near(name)))
         if unread := self._unread(node):
-            return pending(Flaw(Verdict.NOT_YET, _bare(node), unread))
+            return pending(Flaw(Verdict.NOT_YET, bare(node), unread))
         there = [*world.facts.metrics, *world.facts.kinds]
         why = may_be_missing(name, there, self._collectors, world.facts.first_words) or self._unborn(name)
         if why:
-            return pending(Flaw(Verdict.NOT_YET, _bare(node), f"nobody has {name}: {why}"))
+            return pending(Flaw(Verdict.NOT_YET, bare(node), f"nobody has {name}: {why}"))
         return never(self._flaw(node, f"nobody has a metric {name}", self._near(name)))
 
     def _left_out(self, node: Selector, base: str, kind: str) -> Flaw | None:
@@ -306,7 +183,7 @@ class Selecting:
             found = meeting(matchers, values, closed=True) if values else None
             if found and not found.possible:
                 return never(
-                    self._flaw(node, found.why, found.near, mended=_with_value(node, label, found.near))
+                    self._flaw(node, found.why, found.near, mended=with_value(node, label, found.near))
                 )
             if together(matchers) is None:
                 return never(self._flaw(node, f"its matchers of {label} can match no value at all", ""))
@@ -329,7 +206,7 @@ class Selecting:
         mine = [
             each
             for each in world.facts.targets
-            if (_all_accept(asked, each.labels) if asked else first in _named_in(each.labels.get("job", "")))
+            if (all_accept(asked, each.labels) if asked else first in _named_in(each.labels.get("job", "")))
         ]
         if not mine or any(each.up or each.labels.get("job", "") in world.read_jobs for each in mine):
             return ""
@@ -364,7 +241,7 @@ class Selecting:
             found = meeting(asked, values, closed=True) if values else None
             if found and not found.possible:
                 near = found.near or (STATES[0] if label == "alertstate" else "")
-                return never(self._flaw(node, found.why, near, mended=_with_value(node, label, near)))
+                return never(self._flaw(node, found.why, near, mended=with_value(node, label, near)))
         return Vector(
             Presence.SOMETIMES,
             ONE if node.name == "ALERTS" else AT_LEAST_0,
@@ -405,16 +282,16 @@ class Selecting:
         mended: Node | None = None
         near = found.near
         if found.wrong is not None and near:
-            mended = _mended(node, found, series)
+            mended = mended_by(node, found, series)
         if found.wrong is not None and found.wrong.label == "job" and not near:
             near = self._near(node.name)
-        return Flaw(Verdict.DEAD, _bare(node), found.why, near, mended)
+        return Flaw(Verdict.DEAD, bare(node), found.why, near, mended)
 
     def _flaw(self, node: Selector, why: str, near: str, *, mended: Selector | None = None) -> Flaw:
         """``near`` is the name of another metric, unless what is to be ``mended`` is given."""
         if mended is None and near and node.name and node.name != near:
             mended = replace(node, name=near)
-        return Flaw(Verdict.DEAD, _bare(node), why, near, mended)
+        return Flaw(Verdict.DEAD, bare(node), why, near, mended)
 
     def _near(self, name: str) -> str:
         return next(iter(self.world.facts.similar.get(name, ())), "")
@@ -434,33 +311,6 @@ def _named_in(job: str) -> set[str]:
     """What a job may scrape, by its name: ``mysqld-exporter`` is of mysql."""
     words = re.split("[^a-z0-9]+", job.lower())
     return {*words, *(word.removesuffix("d") for word in words)}
-
-
-def _bare(node: Selector) -> Selector:
-    return node if node.offset_s or node.at else replace(node, range_s=None)
-
-
-def _with_value(node: Selector, label: str, near: str) -> Selector:
-    """``node`` with ``near`` as the value of ``label``."""
-    matchers = [
-        replace(each, operator="=", value=near) if each.label == label and near else each
-        for each in node.matchers
-    ]
-    return replace(node, matchers=tuple(matchers))
-
-
-def _mended(node: Selector, found: Found, series: Sequence[Labels]) -> Selector:
-    """``node`` with the matcher at fault put right."""
-    wrong, near = found.wrong, found.near
-    if wrong is None:
-        return node
-    if any(near in each for each in series):
-        right = replace(wrong, label=near)
-    elif near.endswith("..") or wrong.operator == "=~":
-        right = replace(wrong, operator="=~", value=near if near.endswith("..") else f"{wrong.value}.*")
-    else:
-        right = replace(wrong, value=near)
-    return replace(node, matchers=tuple(right if each == wrong else each for each in node.matchers))
 
 
 def too_old(node: Selector, reaches: Mapping[str, bool]) -> Flaw | None:

@@ -19,9 +19,10 @@ from checks.contract.promql import (
     written,
 )
 from checks.monitoring._rules_facts import Facts, GroupFact, RuleFact, World
+from checks.monitoring._rules_narrowing import bare, mended_by, narrowed
 from checks.monitoring._rules_reading import Reading
 from checks.monitoring._rules_sameness import without_conditions
-from checks.monitoring._rules_selecting import Selecting, narrowed
+from checks.monitoring._rules_selecting import Selecting
 from checks.monitoring._rules_values import only_value
 from checks.monitoring._rules_vectors import Flaw, Presence, Vector, Verdict, never, pending
 
@@ -177,14 +178,20 @@ class _Judge:
         self._followed += 1
         if len(self._reading) > DEEPEST_CHAIN or self._followed > MOST_FOLLOWED * len(self.world.rules):
             why = f"{node.name} comes from recordings that are too many to follow"
-            return pending(Flaw(Verdict.NOT_YET, _bare(node), why))
+            return pending(Flaw(Verdict.NOT_YET, bare(node), why))
+        told = bool(self.world.described(node.name)[0])  # a metric of that name is scraped, too
         circle = [each for each in numbers if each in self._reading]
         if circle:
             self._circles |= set(circle)
-            return never(
-                self._of_chain(node, f"{node.name} waits for itself: recordings that come from each other")
+            return (
+                self.selecting.found(node)
+                if told
+                else never(
+                    _of_chain(node, f"{node.name} waits for itself: recordings that come from each other")
+                )
             )
         parts = [self._one_recording(number, node) for number in numbers]
+        parts += [self.selecting.found(node)] if told else []
         good = [each for each in parts if each.presence in (Presence.ALWAYS, Presence.SOMETIMES)]
         if not good:
             waiting = [each for each in parts if each.presence is Presence.PENDING]
@@ -207,72 +214,51 @@ class _Judge:
         return first
 
     def _one_recording(self, number: int, node: Selector) -> Vector:
+        """What one recording returns for a selector: it lives and dies with the recording's expression."""
         rule = self.world.rules[number]
         found, errors = self._read_rule(number)
-        if rule.health == "err" or (any(each.verdict is Verdict.ERROR for each in errors)):
-            return never(self._of_chain(node, f"the recording {rule.name} cannot be evaluated"))
+        if rule.health == "err" or any(each.verdict is Verdict.ERROR for each in errors):
+            return never(_of_chain(node, f"the recording {rule.name} cannot be evaluated"))
         if found.presence is Presence.NEVER:
             verdict = found.flaw.verdict if found.flaw else Verdict.DEAD
             why = found.flaw.why if found.flaw else "it never returns anything"
-            return never(
-                replace(
-                    self._of_chain(node, f"the recording {rule.name} is never there: {why}"), verdict=verdict
-                )
-            )
+            return never(_of_chain(node, f"the recording {rule.name} is never there: {why}", verdict))
         if found.presence is Presence.PENDING or rule.health == "unknown":
             why = found.flaw.why if found.flaw else "it has not been evaluated yet"
-            return pending(Flaw(Verdict.NOT_YET, _bare(node), f"the recording {rule.name}: {why}"))
-        sets = tuple({**each, **rule.labels} for each in found.sets)
-        matchers = [each for each in node.matchers if each.label != "__name__"]
-        labels = {label for each in sets for label in each}
-        open_ = found.open - set(rule.labels)
-        unknown = [each for each in matchers if each.label not in labels and found.may_have(each.label)]
-        chosen = narrowed(
-            sets, [each for each in matchers if each not in unknown], frozenset(labels - open_), {}
-        )
-        if not chosen.sets:
-            return never(
-                Flaw(
-                    Verdict.DEAD,
-                    _bare(node),
-                    chosen.why,
-                    chosen.near,
-                    _mended(node, chosen.near, chosen.wrong),
-                )
-            )
-        pinned = {each.label for each in matchers if only_value([each]) is not None}
-        fixed = found.fixed
-        if fixed is not None:
-            why = f"the recording {rule.name} tells nothing: {fixed.why}"
-            fixed = Flaw(Verdict.CONSTANT, _bare(node), why)
-        return replace(
-            found,
-            presence=found.presence,
-            sets=chosen.sets,
-            open=open_ - pinned,
-            real=found.real and chosen.real,
-            limits={label: tuple(each for each in matchers if each.label == label) for label in labels},
-            scalar=False,
-            holds=(),
-            flaw=None,
-            fixed=fixed,
-        )
-
-    @staticmethod
-    def _of_chain(node: Selector, why: str) -> Flaw:
-        return Flaw(Verdict.DEAD, _bare(node), why)
+            return pending(_of_chain(node, f"the recording {rule.name}: {why}", Verdict.NOT_YET))
+        fixed = None
+        if found.fixed is not None:
+            why = f"the recording {rule.name} tells nothing: {found.fixed.why}"
+            fixed = _of_chain(node, why, Verdict.CONSTANT)
+        return replace(_chosen(rule, found, node), fixed=fixed)
 
 
-def _bare(node: Selector) -> Selector:
-    return node if node.offset_s or node.at else replace(node, range_s=None)
-
-
-def _mended(node: Selector, near: str, wrong: object) -> Node | None:
-    if not near:
-        return None
+def _chosen(rule: RuleFact, found: Vector, node: Selector) -> Vector:
+    """The series of a recording, with the rule's own labels, that a selector finds."""
+    sets = tuple({**each, **rule.labels} for each in found.sets)
+    matchers = [each for each in node.matchers if each.label != "__name__"]
+    labels = {label for each in sets for label in each}
+    known = [each for each in matchers if each.label in labels or not found.may_have(each.label)]
+    open_ = found.open - set(rule.labels)
+    chosen = narrowed(sets, known, frozenset(labels - open_), {})
+    if not chosen.sets:
+        mended = mended_by(node, chosen, sets) if chosen.near else None
+        return never(Flaw(Verdict.DEAD, bare(node), chosen.why, chosen.near, mended))
+    pinned = {each.label for each in matchers if only_value([each]) is not None}
     return replace(
-        node, matchers=tuple(replace(each, value=near) if each == wrong else each for each in node.matchers)
+        found,
+        sets=chosen.sets,
+        open=open_ - pinned,
+        real=found.real and chosen.real,
+        limits={label: tuple(each for each in matchers if each.label == label) for label in labels},
+        scalar=False,
+        holds=(),
+        flaw=None,
     )
+
+
+def _of_chain(node: Selector, why: str, verdict: Verdict = Verdict.DEAD) -> Flaw:
+    return Flaw(verdict, bare(node), why)
 
 
 def _nearness(node: Selector, flaw: Flaw | None) -> float:
