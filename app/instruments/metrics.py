@@ -165,8 +165,8 @@ class _Page:
             labels = {
                 name[:MAX_VALUE_CHARS]: value[:MAX_VALUE_CHARS] for name, value in sample.labels.items()
             }
-            value = math.nan if sample.value is None else float(sample.value)  # a native histogram has none
-            self.samples.append(Sample(sample.name[:MAX_VALUE_CHARS], labels, value))
+            number = math.nan if sample.value is None else float(sample.value)  # a native histogram has none
+            self.samples.append(Sample(sample.name[:MAX_VALUE_CHARS], labels, number))
             for name, value in sample.labels.items():
                 if name not in self.labels and len(self.labels) == MAX_LABEL_NAMES:
                     continue
