@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 MATRIX_WORKERS ?= 4
 
 .PHONY: run test check setup docs prove bench clean

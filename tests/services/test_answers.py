@@ -39,6 +39,14 @@ MISSING = {
     "monitoring.dashboards": "grafana.url",
     "monitoring.notification_path": "prometheus.url",
     "monitoring.targets_up": "prometheus.url",
+    "error_recovery.chaos_experiments": "chaos",
+    "error_recovery.crash_restart": "levers.service",
+    "error_recovery.durability": "transaction",
+    "error_recovery.graceful_shutdown": "levers.service",
+    "monitoring.alert_drill": "prometheus.url",
+    "monitoring.alert_quality": "prometheus.url",
+    "monitoring.alert_rules": "prometheus.url",
+    "monitoring.rules_alive": "prometheus.url",
     "load_scenarios.counts_agree": "health.requests",
     "load_scenarios.saturation": "objectives.peak_per_s",
 }
@@ -51,6 +59,7 @@ FAILED = (  # the same
     "endpoint_health.api_contract",
     "endpoint_health.readiness",
     "endpoint_health.request_id",
+    "monitoring.golden_signals",
 )
 EXPECTED = dict.fromkeys(WARNED, Outcome.WARN) | dict.fromkeys(FAILED, Outcome.FAIL)
 ASSESSED = [
