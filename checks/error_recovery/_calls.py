@@ -17,6 +17,7 @@ ADD_PROXY = (
     "Start `python -m app faults proxy` before the upstream, and declare `[levers.upstream]` with "
     '`kind = "faultproxy"` and `ways = ["errors", "few_errors"]`.'
 )
+ALONE = 1.25  # calls of a kind for each question, one of which may have been repeated while all was well
 FREQUENT = 0.5  # of the questions made a call of this kind
 
 
@@ -24,7 +25,7 @@ FREQUENT = 0.5  # of the questions made a call of this kind
 class Seen:
     """Calls since the last look: how many times those of one question, of the kind that came most often.
 
-    ``gaps_s`` are between the calls of that kind.
+    ``gaps_s`` are between the calls of that kind, where each question makes one: more cannot be told apart.
     """
 
     times: float
@@ -83,6 +84,8 @@ class UpstreamCalls:
         if not times:
             return Seen(0.0)
         most = max(times, key=times.__getitem__)
+        if self._usual[most] > ALONE:
+            return Seen(times[most])
         gaps_s = (later - at for at, later in pairwise(kinds[most]))
         return Seen(times[most], tuple(round(gap, 4) for gap in gaps_s))
 

@@ -141,8 +141,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
         )
     return Finding.passed(
         f"A question takes {show(tries, 'count')} calls at most while the upstream errs, limit "
-        f"{show(limit.pass_at, 'count')}, after random pauses of about {_pauses(evidence)}. "
-        f"{_outcome(evidence)} With errors only, callers got {got}.",
+        f"{show(limit.pass_at, 'count')}, {_random_pauses(evidence)}. {_outcome(evidence)} With "
+        f"errors only, callers got {got}.",
         value=tries,
         unit="count",
         limit=limit,
@@ -232,3 +232,10 @@ def _outcome(evidence: Evidence) -> str:
 
 def _pauses(evidence: Evidence) -> str:
     return " and ".join(show(round(median(gaps), 3), "s") for gaps in gaps_by_turn(evidence.attempts)[:2])
+
+
+def _random_pauses(evidence: Evidence) -> str:
+    several = "several of them for each question, so that pauses cannot be told apart"
+    return (
+        f"after random pauses of about {_pauses(evidence)}" if gaps_by_turn(evidence.attempts)[0] else several
+    )

@@ -140,6 +140,12 @@ def test_a_question_that_calls_two_routes_may_try_each_three_times():
     assert finding.outcome is Outcome.PASS, finding.reason
 
 
+def test_calls_that_are_made_twice_at_once_are_no_retries_without_a_pause():
+    finding = measured(Chat(calls_of=("POST /v1/complete", "POST /v1/complete")))
+    assert finding.outcome is Outcome.PASS, finding.reason
+    assert "cannot be told apart" in finding.reason
+
+
 def test_an_upstream_with_an_address_of_its_own_for_each_call_is_told_by_method():
     class Ids(Chat):
         def call(self, request):
