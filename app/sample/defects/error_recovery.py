@@ -88,7 +88,7 @@ ERROR_RECOVERY = (
         "breaker_kept_open_by_traffic",
         "The breaker closes only when nobody asks",
         "Each question that the open breaker refuses begins its pause anew.",
-        ("error_recovery.circuit_breaker",),
+        ("error_recovery.circuit_breaker", "monitoring.alert_drill"),
         "error_recovery",
     ),
     Defect(
