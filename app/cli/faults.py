@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.speaking import explained
+from app.cli.speaking import Exit, explained
 
 if TYPE_CHECKING:
     from app.faultproxy.links import Proxy
@@ -20,7 +20,7 @@ app = typer.Typer(help="Levers that break something on purpose.")
 
 @app.command("restore")
 def restore() -> None:
-    """Put back what a run that died left broken."""
+    """Put back what a run that died left broken; exit 3 where something could not be."""
     with explained():
         import os
 
@@ -32,6 +32,8 @@ def restore() -> None:
             typer.echo(f"{item.lever}: {item.detail}")
         if not restored:
             typer.echo("Nothing was left broken.")
+        if not all(item.ok for item in restored):
+            raise typer.Exit(Exit.BROKE)
 
 
 @app.command("proxy")

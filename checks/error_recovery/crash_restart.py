@@ -56,7 +56,7 @@ CHECK = Check(
     measures="until the first good answer after a crash",
     needs=("questions", "processes", "faults", "target.levers.service"),
     deadline_s=240,
-    typical_s=5,
+    typical_s=4,
 )
 WATCHED_OUTAGES = 24  # as long as this many outages of the profile: two minutes in the quick one
 LONGEST_WATCH_S = 120.0

@@ -46,7 +46,7 @@ CHECK = Check(
     measures="acknowledged writes that were lost or changed",
     needs=("http", "processes", "faults", "target.transaction", "target.levers.service"),
     deadline_s=240,
-    typical_s=8,
+    typical_s=4,
 )
 MAX_LOSSES = 20
 CRASH_RESTART = "error_recovery.crash_restart"

@@ -75,3 +75,14 @@ def test_a_port_that_is_taken_is_said_so():
                 assert "Traceback" not in error, error
                 assert code == 2, error
                 assert "in use" in error
+
+
+def test_what_cannot_be_put_back_is_told_with_an_exit_code_of_its_own(greenlight, data):
+    folder = data / "runs" / "levers"
+    folder.mkdir(parents=True)
+    (folder / "odd.json").write_text("{")
+    told = greenlight("faults", "restore")
+    assert told.returncode == 3
+    assert "is not a ledger entry" in told.stdout
+    (folder / "odd.json").unlink()
+    assert greenlight("faults", "restore").returncode == 0

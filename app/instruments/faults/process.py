@@ -45,6 +45,7 @@ class ProcessLever:
         self.ways = tuple(way for way in declared.ways if way in WAYS)
         self._restore_command = declared.restore_command or ()
         self._command = CommandLever(declared, references)
+        self._references = references
         self._aim = aim
         self._keep = keep
         self._until: float | None = None
@@ -133,7 +134,7 @@ class ProcessLever:
                 "way": way,
                 "broken_at": self._aim.broken_at or time.time(),
                 "pins": pinned(members),
-                "command": self._aim.command or shown_command(members[0]),
+                "command": self._aim.command or shown_command(members[0], self._references.hide),
             }
         )
         self._keep(self._aim)
