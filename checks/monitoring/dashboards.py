@@ -204,7 +204,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 
 
 def _by_share(evidence: Evidence, thresholds: Thresholds) -> Finding:
-    counted = [each for each in evidence.queries if each.state != "idle"]
+    # Of a service that is not scraped nothing comes, so nothing is idle.
+    counted = [each for each in evidence.queries if each.state != "idle" or evidence.scraped is False]
     idle = len(evidence.queries) - len(counted)
     quiet = f"; {idle} idle, whose series may still come" if idle else ""
     if not counted:

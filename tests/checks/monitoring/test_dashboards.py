@@ -33,11 +33,18 @@ def a_board(*panels, title="Chat"):
     return Dashboard("chat", title, panels)
 
 
-def found(*boards, shows=lambda panel, text: True, prometheus=True, failure=None, **declared):
+def found(
+    *boards,
+    shows=lambda panel, text: True,
+    prometheus=True,
+    failure=None,
+    series=("requests_total",),
+    **declared,
+):
     grafana = ScriptedGrafana(failure or boards, shows)
     script = ScriptedPrometheus(
         targets=[ScrapeTarget("http://127.0.0.1:1/metrics", {"job": "chat"}, "up", "", 0.0, 15.0)],
-        label_values=lambda label, selectors: ["requests_total"],
+        label_values=lambda label, selectors: list(series),
         metadata={"errors_total": MetricInfo("counter", "")},
     )
     instruments = ScriptedInstruments(
@@ -101,6 +108,16 @@ def test_a_query_whose_series_may_still_come_is_idle_and_not_held_against_it():
 def test_only_idle_queries_prove_nothing():
     finding = found(a_board(a_panel("Errors", 'rate(errors_total{job="chat"}[5m])')), shows=lambda *_: False)
     assert finding.outcome is Outcome.NOT_ASSESSED
+
+
+def test_nothing_is_idle_of_a_service_that_is_not_scraped():
+    finding = found(
+        a_board(a_panel("Up", 'up{job="chat"}'), a_panel("Errors", 'rate(errors_total{job="chat"}[5m])')),
+        shows=lambda panel, text: panel.title == "Up",
+        series=(),
+    )
+    assert finding.outcome is Outcome.FAIL
+    assert finding.follows_from == "monitoring.targets_up"
 
 
 def test_without_a_prometheus_an_empty_query_is_blank():
