@@ -118,7 +118,7 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     except ServerDown as down:
         return Evidence(place, down.reason, None, (), (), (), 0, line)
     titles = tuple(_text(board.title or board.uid) for board in boards)
-    scraped = bool(known.service.metrics) if known and known.service else None
+    scraped = not known.service.silent if known and known.service else None
     gone = tuple(_text(uid) for uid in uids if uid not in {board.uid for board in boards})
     return Evidence(place, "", scraped, gone, titles, tuple(asked), max(0, len(pairs) - MOST_QUERIES), line)
 
