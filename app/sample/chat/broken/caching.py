@@ -64,10 +64,13 @@ class Hedges(Model):
     async def complete(self, prompt: str) -> str:
         """The answer of the faster one. Raises ModelUnavailableError, ModelTimeoutError."""
         calls = [asyncio.ensure_future(super(Hedges, self).complete(prompt)) for _ in range(2)]
-        done, late = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-        for call in late:
-            call.cancel()
-        return done.pop().result()
+        try:
+            done, late = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            failed = all(call.exception() for call in done)
+            return await late.pop() if failed and late else done.pop().result()
+        finally:
+            for call in calls:
+                call.cancel()
 
     async def stream(self, prompt: str) -> AsyncIterator[str]:
         """The tokens of the first one. Raises ModelUnavailableError, ModelTimeoutError."""
