@@ -42,6 +42,7 @@ from checks.contract import (
 from checks.contract.instruments.monitoring import Rule
 from checks.contract.target.monitoring import AlertDrill
 from checks.monitoring._drill import Drill, HeardBy, Times, alert_key, collects_for_s
+from checks.monitoring._service import own_targets, settled_targets
 from checks.monitoring._traffic import Traffic
 
 CHECK = Check(
@@ -191,11 +192,8 @@ async def _resolved(instruments: Instruments, declared: AlertDrill, drill: Drill
 
 async def _scrape_s(target: Target, instruments: Instruments) -> float:
     """How often the service is scraped; of several targets the slowest."""
-    wanted = (target.prometheus.labels if target.prometheus else {}).items()
-    return max(
-        (each.interval_s for each in await instruments.prometheus.targets() if wanted <= each.labels.items()),
-        default=0.0,
-    )
+    scraped = await settled_targets(target, instruments.prometheus)
+    return max((each.interval_s for each in own_targets(target, scraped)), default=0.0)
 
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
