@@ -138,15 +138,29 @@ class World:
         self._series: dict[str, tuple[Labels, ...]] = {}
 
     def series(self, name: str) -> tuple[Labels, ...]:
-        """The label sets of a name, without it."""
+        """The label sets of a name, without it; a target that is down now has those of another of its job."""
         if name not in self._series:
             found = self.facts.metrics.get(name, MetricFact((), ()))
             values = self.facts.values
-            self._series[name] = tuple(
+            told = tuple(
                 {label: values[at] for label, at in zip(found.labels, row, strict=True) if at >= 0}
                 for row in found.rows
             )
+            down = () if found.past or name in MADE else self._of_down(told)
+            self._series[name] = (*told, *down)
         return self._series[name]
+
+    def _of_down(self, told: Sequence[Labels]) -> tuple[Labels, ...]:
+        """What targets that are down would tell: what one that is up in the same job does."""
+        there = {(each.get("job"), each.get("instance")) for each in told}
+        made: list[Labels] = []
+        for target in self.facts.targets:
+            job, instance = target.labels.get("job"), target.labels.get("instance")
+            other = next((found for each, found in sorted(there, key=str) if each == job), None)
+            if not target.up and other is not None and (job, instance) not in there:
+                like = [each for each in told if (each.get("job"), each.get("instance")) == (job, other)]
+                made += [{**each, **target.labels} for each in like]
+        return tuple(made)
 
     def past(self, name: str) -> bool:
         """Whether a name has no series now, but had some."""

@@ -111,7 +111,9 @@ class _Judge:
         if found.presence is Presence.NEVER:
             return found.flaw or Flaw(Verdict.CONSTANT, node, "it never returns anything")
         if errors:
-            return min(errors, key=lambda each: ORDER.index(each.verdict))
+            first = min(errors, key=lambda each: ORDER.index(each.verdict))
+            latent = rule.health == "ok" and first.verdict is Verdict.ERROR  # of what is down, it was not now
+            return replace(first, verdict=Verdict.LATENT) if latent else first
         if found.presence is Presence.PENDING:
             return found.flaw
         if (

@@ -301,8 +301,11 @@ def test_several_on_the_one_side_are_an_error_and_will_be_one() -> None:
     ratio = "http_requests_total / on (path) max by (path) (http_requests_total) > 1"
     assert verdict(ratio).verdict is Verdict.LATENT
     two = of_chat({"path": "/api/chat", "status": "200"}, {"path": "/api/chat", "status": "500"})
-    found = verdict(ratio, series={**SERIES, "http_requests_total": two})
+    seen = {**SERIES, "http_requests_total": two}
+    failed = replace(a_rule("Ratio", ratio), health="err", last_error="found duplicate series")
+    found = verdict(failed, series=seen)
     assert (found.verdict, found.near) == (Verdict.ERROR, "status")
+    assert verdict(ratio, series=seen).verdict is Verdict.LATENT  # Prometheus could still evaluate it
 
 
 def test_what_prometheus_could_not_evaluate_is_an_error_in_its_own_words() -> None:
