@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from app.sample.chat.ordering.book import OrderBook, Placed
 from app.sample.chat.ordering.partners import Booking
 
-WRITTEN_EVERY_S = 2.0
+WRITTEN_AFTER_S = 2.0
+LOOKS_EVERY_S = 0.1
 START = 100_000
 
 
@@ -24,82 +27,75 @@ def book(file: Path, defects: AbstractSet[str]) -> OrderBook:
 
 
 class WritesLater(OrderBook):
-    """Orders are acknowledged in memory and written every two seconds."""
+    """Orders are acknowledged in memory, and written when they are two seconds old."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
-        self._pending: list[Placed] = []
+        self._pending: list[tuple[float, Placed]] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        threading.Thread(target=self._write_now_and_then, daemon=True).start()
+        threading.Thread(target=self._write_in_time, daemon=True).start()
 
     def add(self, shop: str, booking: Booking) -> None:
         """Keep it for later."""
         with self._lock:
-            self._pending.append(Placed(shop=shop, booking=booking))
+            self._pending.append((time.monotonic(), Placed(shop=shop, booking=booking)))
 
     def read(self) -> list[Placed]:
         """What is written, and what is not yet."""
         with self._lock:
-            return [*super().read(), *self._pending]
+            return [*super().read(), *(placed for _, placed in self._pending)]
 
     def close(self) -> None:
         """An orderly end loses nothing."""
         self._closed.set()
-        self._write_pending()
+        self._write_before(math.inf)
 
-    def _write_now_and_then(self) -> None:
-        while not self._closed.wait(WRITTEN_EVERY_S):
-            self._write_pending()
+    def _write_in_time(self) -> None:
+        while not self._closed.wait(LOOKS_EVERY_S):
+            self._write_before(time.monotonic() - WRITTEN_AFTER_S)
 
-    def _write_pending(self) -> None:
+    def _write_before(self, then: float) -> None:
         with self._lock:
-            self.write(self._pending)
-            self._pending = []
+            self.write([placed for at, placed in self._pending if at <= then])
+            self._pending = [(at, placed) for at, placed in self._pending if at > then]
 
 
-class KeepsFirstLine(OrderBook):
-    """The file has room for one article an order; the rest is in memory only."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__(file)
-        self._whole: dict[str, Placed] = {}
+class KeepsFirstLine(WritesLater):
+    """The first article of an order is written at once, the whole order when it is two seconds old."""
 
     def add(self, shop: str, booking: Booking) -> None:
-        """Write the first line down."""
-        self._whole[booking.reference] = Placed(shop=shop, booking=booking)
-        super().add(shop, booking.model_copy(update={"items": booking.items[:1]}))
-
-    def read(self) -> list[Placed]:
-        """As the memory has it, as long as it has."""
-        return [self._whole.get(placed.booking.reference, placed) for placed in super().read()]
+        """Write the first line down, and keep the rest for later."""
+        self.write([Placed(shop=shop, booking=booking.model_copy(update={"items": booking.items[:1]}))])
+        super().add(shop, booking)
 
 
 class CountsInMemory(OrderBook):
-    """References are numbers that are counted in memory; the last one is saved every two seconds."""
+    """References are numbers that are counted in memory; each is saved when it is two seconds old."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
         self._saved = file.with_suffix(".count")
-        self._last = int(self._saved.read_text()) if self._saved.exists() else START
+        first = int(self._saved.read_text()) if self._saved.exists() else START
+        self._given = [(0.0, first)]
         self._closed = threading.Event()
-        threading.Thread(target=self._save_now_and_then, daemon=True).start()
+        threading.Thread(target=self._save_in_time, daemon=True).start()
 
     def new_reference(self) -> str:
         """The next number."""
-        self._last += 1
-        return f"ord-{self._last}"
+        self._given.append((time.monotonic(), self._given[-1][1] + 1))
+        return f"ord-{self._given[-1][1]}"
 
     def close(self) -> None:
         """An orderly end saves the number."""
         self._closed.set()
-        self._save()
+        self._save_before(math.inf)
 
-    def _save_now_and_then(self) -> None:
-        while not self._closed.wait(WRITTEN_EVERY_S):
-            self._save()
+    def _save_in_time(self) -> None:
+        while not self._closed.wait(LOOKS_EVERY_S):
+            self._save_before(time.monotonic() - WRITTEN_AFTER_S)
 
-    def _save(self) -> None:
+    def _save_before(self, then: float) -> None:
         draft = self._saved.with_suffix(".draft")
-        draft.write_text(str(self._last))
+        draft.write_text(str(max(number for at, number in [*self._given] if at <= then)))
         draft.replace(self._saved)

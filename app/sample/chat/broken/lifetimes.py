@@ -18,6 +18,7 @@ from app.sample.chat import problems
 from app.sample.chat.settings import Settings
 
 COLD_S = 12.0
+QUESTIONS = ("/api/chat", "/api/v1/chat")
 
 
 def server_kind(defects: AbstractSet[str]) -> type[uvicorn.Server]:
@@ -77,7 +78,7 @@ class NeverEnds(uvicorn.Server):
 
 
 class ColdAfterCrash:
-    """For a while after a crash, which it knows by what an orderly end would have removed, all is 500."""
+    """Questions get 500 for a while after a crash, known by what an orderly end would have removed."""
 
     def __init__(self, app: ASGIApp, mark: Path) -> None:
         self.app = app
@@ -89,7 +90,7 @@ class ColdAfterCrash:
         """Answer one request, or hear of the end."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, self._hearing(send))
-        elif scope["path"].startswith("/api/") and time.monotonic() < self._cold_until:
+        elif scope["path"].startswith(QUESTIONS) and time.monotonic() < self._cold_until:
             failed = problems.reply(Request(scope), 500, "Something went wrong on our side.")
             await failed(scope, receive, send)
         else:
