@@ -12,9 +12,9 @@ from tests.rules.exporters import STATES
 from tests.rules.world import World, world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World]]:
-    """A settled Prometheus for each state."""
+    """A settled Prometheus for each state, for as long as a file takes: they cost half a core."""
     if PROMETHEUS is None:
         pytest.skip(needs_prometheus.kwargs["reason"])
     with ExitStack() as running:
