@@ -253,7 +253,7 @@ ERROR_RECOVERY = (
     Defect(
         "order_ids_come_again",
         "Order numbers are handed out again after a crash",
-        "An order number is saved when it is two seconds old; after a crash it is given once more.",
+        "An order number is saved when it is a second old; after a crash it is given once more.",
         ("error_recovery.durability",),
         "error_recovery",
     ),

@@ -12,8 +12,9 @@ from app.sample.chat.ordering.book import OrderBook, Placed
 from app.sample.chat.ordering.partners import Booking
 
 WRITTEN_AFTER_S = 2.0
+SAVED_AFTER_S = 1.0
 LOOKS_EVERY_S = 0.1
-START = 100_000
+MOST_PER_S = 100
 
 
 def book(file: Path, defects: AbstractSet[str]) -> OrderBook:
@@ -71,15 +72,16 @@ class KeepsFirstLine(WritesLater):
 
 
 class CountsInMemory(OrderBook):
-    """References are numbers that are counted in memory; each is saved when it is two seconds old."""
+    """References are numbers that are counted in memory; each is saved when it is a second old."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
         self._saved = file.with_suffix(".count")
-        first = int(self._saved.read_text()) if self._saved.exists() else START
+        first = int(self._saved.read_text()) if self._saved.exists() else int(time.time() * MOST_PER_S)
         self._given = [(0.0, first)]
         self._closed = threading.Event()
-        threading.Thread(target=self._save_in_time, daemon=True).start()
+        self._thread = threading.Thread(target=self._save_in_time, daemon=True)
+        self._thread.start()
 
     def new_reference(self) -> str:
         """The next number."""
@@ -87,13 +89,14 @@ class CountsInMemory(OrderBook):
         return f"ord-{self._given[-1][1]}"
 
     def close(self) -> None:
-        """An orderly end saves the number."""
+        """An orderly end leaves nothing to go on from, so the next start begins where no order can be."""
         self._closed.set()
-        self._save_before(math.inf)
+        self._thread.join()
+        self._saved.unlink(missing_ok=True)
 
     def _save_in_time(self) -> None:
         while not self._closed.wait(LOOKS_EVERY_S):
-            self._save_before(time.monotonic() - WRITTEN_AFTER_S)
+            self._save_before(time.monotonic() - SAVED_AFTER_S)
 
     def _save_before(self, then: float) -> None:
         draft = self._saved.with_suffix(".draft")
