@@ -35,7 +35,7 @@ def page_of(scrape: Scrape) -> Page:
     )
 
 
-def proves_nothing(page: Page, url: str) -> Finding | None:
+def _proves_nothing(page: Page, url: str) -> Finding | None:
     """Why the page could not be read at all, where that is no fault of it."""
     if page.failure_kind == FailureKind.REDIRECT or (page.status is not None and 300 <= page.status < 400):
         return Finding.not_assessed(
@@ -52,7 +52,7 @@ def proves_nothing(page: Page, url: str) -> Finding | None:
     return None
 
 
-def unreadable(page: Page) -> str:
+def _unreadable(page: Page) -> str:
     """What the page does instead of telling metrics, as the end of a sentence; "" where it tells them."""
     if page.failure:
         return f"gives no reply: {page.failure}"
@@ -64,3 +64,16 @@ def unreadable(page: Page) -> str:
             return f"answers with {kind}, not with metrics"
         return f"cannot be parsed: {page.parse_error}"
     return ""
+
+
+def unread(
+    before: Page, after: Page, url: str, *, fix: str, reproduce: str, follows_from: str | None = None
+) -> Finding | None:
+    """Why two readings of the page tell no metrics, as a finding; None where both do."""
+    unsaid = _proves_nothing(before, url)
+    if unsaid:
+        return unsaid
+    wrong = _unreadable(before) or _unreadable(after)
+    if not wrong:
+        return None
+    return Finding.failed(f"{url} {wrong}.", fix=fix, reproduce=reproduce, follows_from=follows_from)

@@ -47,7 +47,7 @@ from checks.contract import (
 )
 from checks.monitoring._asking import questions_asked, refused
 from checks.monitoring._motion import Motion, Timing, motions, of_samples, started, timings
-from checks.monitoring._page import Page, page_of, proves_nothing, unreadable
+from checks.monitoring._page import Page, page_of, unread
 from checks.monitoring._subjects import Subject
 from checks.monitoring._told import SIGNALS, Asked, Told, told
 
@@ -154,17 +154,16 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
 
 
 def _no_basis(evidence: Evidence) -> Finding | None:
-    unsaid = proves_nothing(evidence.before, evidence.url)
-    if unsaid:
-        return unsaid
-    wrong = unreadable(evidence.before) or unreadable(evidence.after)
-    if wrong:
-        return Finding.failed(
-            f"{evidence.url} {wrong}.",
-            fix="Serve metrics in Prometheus text or OpenMetrics with a client library.",
-            reproduce=evidence.reproduce,
-            follows_from="monitoring.metrics_exposed",
-        )
+    no_basis = unread(
+        evidence.before,
+        evidence.after,
+        evidence.url,
+        fix="Serve metrics in Prometheus text or OpenMetrics with a client library.",
+        reproduce=evidence.reproduce,
+        follows_from="monitoring.metrics_exposed",
+    )
+    if no_basis:
+        return no_basis
     asked = evidence.asked
     if not asked.good:
         limited = f" {asked.limited} were rate limited (429)." if asked.limited else ""

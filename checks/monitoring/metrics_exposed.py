@@ -37,7 +37,7 @@ from checks.contract import (
     secret_kind,
     show,
 )
-from checks.monitoring._page import Page, page_of, proves_nothing, unreadable
+from checks.monitoring._page import Page, page_of, unread
 
 CHECK = Check(
     failure_title="Metrics cannot be used",
@@ -148,16 +148,15 @@ def _with_secrets(target: Target, word: str) -> tuple[Request, Request]:
 
 def judge(evidence: Evidence, thresholds: Thresholds) -> Finding:
     """Absent or unreadable fails, a secret fails; too many series, and personal labels, warn."""
-    unsaid = proves_nothing(evidence.before, evidence.url)
-    if unsaid:
-        return unsaid
-    wrong = unreadable(evidence.before) or unreadable(evidence.after)
-    if wrong:
-        return Finding.failed(
-            f"{evidence.url} {wrong}.",
-            fix="Serve Prometheus text or OpenMetrics with a client library; check it with promtool.",
-            reproduce=evidence.reproduce,
-        )
+    no_basis = unread(
+        evidence.before,
+        evidence.after,
+        evidence.url,
+        fix="Serve Prometheus text or OpenMetrics with a client library; check it with promtool.",
+        reproduce=evidence.reproduce,
+    )
+    if no_basis:
+        return no_basis
     secrets = [leak for leak in evidence.leaks if leak.secret]
     series = evidence.after.series
     limit = Limit.at_most(thresholds.max_series, thresholds.warn_series)

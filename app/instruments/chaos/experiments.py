@@ -12,12 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from app import paths
 from app.instruments.chaos import REFUSED
 from app.instruments.failures import one_line
 from app.instruments.references import References
+from app.instruments.server_api import Read
 from checks.contract import InstrumentFailure
 from checks.contract.instruments.chaos import ChaosActivity, ChaosJournal
 from checks.contract.target.chaos import ChaosExperiment
@@ -38,16 +39,12 @@ EXTENSIONS = {
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value)[:500])]
 
 
-class _Read(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Activity(_Read):
+class _Activity(Read):
     name: Text = ""
     type: Text = ""
 
 
-class _Ran(_Read):
+class _Ran(Read):
     activity: _Activity = _Activity()
     status: Text = ""
     duration: float = 0.0
@@ -55,21 +52,21 @@ class _Ran(_Read):
     tolerance_met: bool | None = None
 
 
-class _Steady(_Read):
+class _Steady(Read):
     steady_state_met: bool | None = None
     probes: tuple[_Ran, ...] = ()
 
 
-class _States(_Read):
+class _States(Read):
     before: _Steady | None = None
     after: _Steady | None = None
 
 
-class _Experiment(_Read):
+class _Experiment(Read):
     title: Text = ""
 
 
-class _Journal(_Read):
+class _Journal(Read):
     experiment: _Experiment = _Experiment()
     status: Text
     deviated: bool = False
