@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -184,7 +184,7 @@ async def whole(instruments: Instruments, transaction: Transaction) -> Whole:
     for _ in range(TRIES - 1):
         if played.whole or not played.broke_off:
             break
-        before = await restored(instruments, transaction, before, played.values)
+        before = await restored(instruments, transaction, [before], played.values)
         played = await play(instruments, transaction)
     after = await settled(instruments, transaction, before, played.values)
     return Whole((), played.status, played.problem, effects(before, after), changes(before, after))
@@ -207,16 +207,16 @@ async def settled(
 async def restored(
     instruments: Instruments,
     transaction: Transaction,
-    before: State,
+    bases: Sequence[State],
     values: Mapping[str, str | int],
     *,
     late_s: float = LATE_S,
 ) -> State:
-    """The state once it is as ``before``, looked at ``late_s`` from now at first, or after ``settle_s``."""
+    """The state once it is as one of ``bases``, or after ``settle_s``; first looked at ``late_s`` from now."""
     started = monotonic()
     await asyncio.sleep(min(late_s, transaction.settle_s))
     after = await read_state(instruments, transaction.state, values)
-    while changes(before, after) and monotonic() - started < transaction.settle_s:
+    while all(changes(base, after) for base in bases) and monotonic() - started < transaction.settle_s:
         await asyncio.sleep(POLL_S)
         after = await read_state(instruments, transaction.state, values)
     return after

@@ -84,15 +84,21 @@ def killer(target: Target) -> str:
     return named or (able[0] if len(able) == 1 else "")
 
 
-async def attempted(instruments: Instruments, target: Target, step: Step, kill: str) -> Undoing:
-    """One attempt, and others where the moment was missed."""
+async def attempted(
+    instruments: Instruments, target: Target, step: Step, kill: str, left_by: list[State]
+) -> Undoing:
+    """One attempt, and others where the moment was missed.
+
+    ``left_by`` is kept here: the states before those attempts, up to this one, that left something behind. What
+    they left may be undone while this one is tried (a restart takes it up), and is no residue of this one.
+    """
     undoing = Undoing(step.name, bool(kill))
     impossible = untriable(instruments, step) or untriable(instruments, step.compensation or step)
     if impossible:
         return dataclasses.replace(undoing, skipped=impossible)
     for number, looks in enumerate(STILL_LOOKS):
         try:
-            undoing = await _Attempt(instruments, target, step, kill, looks, first=not number).made()
+            undoing = await _Attempt(instruments, target, step, kill, looks, first=not number).made(left_by)
         except InstrumentFailure as failure:
             if failure.missing != "transaction.state":
                 raise
@@ -125,10 +131,11 @@ class _Attempt:
         between = step.request not in (None, self._transaction.calls[0].name) and first
         self._cut_before = between or self._held.lever is None or self._held.way not in HELD
 
-    async def made(self) -> Undoing:
+    async def made(self, left_by: list[State]) -> Undoing:
         """Carry it out. The request stays open until the end: a service may answer when all is undone."""
         transaction, kill = self._transaction, self._kill
         before = await self._state()
+        bases = [before, *left_by]
         flag = await _flag(self._instruments, transaction.flagged)
         async with AsyncExitStack() as opened:
             async with AsyncExitStack() as away:
@@ -145,10 +152,12 @@ class _Attempt:
                     await _back(self._instruments, self._target)
             ended = monotonic()
             # What the failing step held back has come by now: its partner was back before.
-            after = await restored(self._instruments, transaction, before, self._values, late_s=LOOK_S)
+            after = await restored(self._instruments, transaction, bases, self._values, late_s=LOOK_S)
             settled_s = round(monotonic() - ended, 2)
             played = sending.result() if sending.done() else Played(problem="no reply")
-        residue = changes(before, after)
+        base = min(bases, key=lambda base: len(changes(base, after)))
+        residue = changes(base, after)
+        left_by[:] = bases if residue and not played.accepted else []
         return Undoing(
             self._step.name,
             bool(kill),
@@ -158,7 +167,7 @@ class _Attempt:
             pending=pending,
             effects_pending=effects(before, now),
             residue=residue,
-            effects_after=effects(before, after),
+            effects_after=effects(base, after),
             settled_s=settled_s,
             flagged=bool(residue) and _raised(flag, await _flag_now(self._instruments, transaction.flagged)),
         )

@@ -130,7 +130,7 @@ async def _failing(instruments: Instruments, transaction: Transaction, step: Ste
         played = await play(instruments, transaction, headers=step.fail_header, before=begin)
         during = await _state_while_broken(instruments, transaction, played)
     ended = monotonic()
-    after = await restored(instruments, transaction, before, played.values)
+    after = await restored(instruments, transaction, [before], played.values)
     unseen = all(probe.place(played.values) is None for probe in transaction.state)
     return Attempt(
         step.name,

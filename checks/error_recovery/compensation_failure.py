@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from checks.contract import Check, Finding, Instruments, Kind, Limit, Outcome, Target, plural, show
 from checks.error_recovery._flow import Whole, curl_lines, declared, no_basis, whole
-from checks.error_recovery._state import worded
+from checks.error_recovery._state import State, worded
 from checks.error_recovery._undoing import Undoing, attempted, killer
 
 CHECK = Check(
@@ -69,14 +69,15 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     kill = killer(target)
     basis = await whole(instruments, transaction) if steps else Whole()
     attempts: list[Undoing] = []
+    left_by: list[State] = []
     if basis.sound:
         for step in steps:
             instruments.say(f"Step {step.name} fails, and so does what undoes the steps before it")
-            attempts.append(await attempted(instruments, target, step, ""))
+            attempts.append(await attempted(instruments, target, step, "", left_by))
         if kill and any(not each.untried(basis) for each in attempts):
             last = [step for step, each in zip(steps, attempts, strict=True) if not each.untried(basis)][-1]
             instruments.say(f"Step {last.name} again, and the service is killed while the undo is pending")
-            attempts.append(await attempted(instruments, target, last, kill))
+            attempts.append(await attempted(instruments, target, last, kill, left_by))
     return Evidence(
         path=transaction.calls[-1].path,
         whole=basis,

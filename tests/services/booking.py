@@ -35,6 +35,7 @@ create table if not exists trips (reference text primary key, state text, seats 
 """
 Handler = Callable[[web.Request, dict[str, Any]], Awaitable[tuple[int, dict[str, Any]]]]
 LEFT: set[str] = set()  # trips that people must see to
+TAKEN_UP: set[str] = set()  # what was still to be undone when it started
 
 
 class StepError(Exception):
@@ -162,7 +163,7 @@ async def failed(trip: sqlite3.Row) -> tuple[int, dict[str, Any]]:
 
 async def undo_all() -> None:
     for trip in rows("select * from trips where state = 'undoing'"):
-        if trip["reference"] not in LEFT:
+        if trip["reference"] not in LEFT or trip["reference"] in TAKEN_UP:
             await undo(trip)
 
 
@@ -171,13 +172,15 @@ async def undo(trip: sqlite3.Row) -> None:
     undone = [await call("DELETE", place) for place in places]
     if all(undone) or BROKEN == "undo_once":
         change("update trips set state = 'cancelled' where reference = ?", trip["reference"])
-    elif BROKEN == "undo_shown":
+    elif BROKEN in ("undo_shown", "undo_at_restart"):
         LEFT.add(trip["reference"])
 
 
 async def janitor(_: web.Application) -> AsyncIterator[None]:
     state = "cancelled" if BROKEN == "undo_in_memory" else "undoing"
     change("update trips set state = ? where state = 'undoing'", state)
+    if BROKEN == "undo_at_restart":
+        TAKEN_UP.update(trip["reference"] for trip in rows("select * from trips where state = 'undoing'"))
 
     async def goes_round() -> None:
         while True:

@@ -27,6 +27,7 @@ VARIANTS = {
     "keeps_seat": ("fail", "fail", "pass"),
     "undo_once": ("pass", "fail", "pass"),
     "undo_shown": ("pass", "warn", "pass"),
+    "undo_at_restart": ("pass", "warn", "pass"),  # which undoes what attempts before the kill had left, too
     "undo_in_memory": ("pass", "fail", "pass"),
     "charges_twice": ("pass", "pass", "fail"),
     "charges_twice_at_once": ("pass", "pass", "fail"),
@@ -37,6 +38,7 @@ SAYS = {
     ("keeps_seat", "compensation"): "left in rail.holds",
     ("undo_once", "compensation_failure"): "its undo failed at first",
     ("undo_shown", "compensation_failure"): "it shows at /status",
+    ("undo_at_restart", "compensation_failure"): "it shows at /status",
     ("undo_in_memory", "compensation_failure"): "killed while its undo was pending",
     ("charges_twice", "idempotency"): "in turn under one key",
     ("charges_twice_at_once", "idempotency"): "one after the other it had one",
