@@ -212,7 +212,7 @@ async def restored(
     *,
     late_s: float = LATE_S,
 ) -> State:
-    """The state once it is as one of ``bases``, or after ``settle_s``; first looked at ``late_s`` from now."""
+    """The state once it is as one of ``bases``, or after ``settle_s``; first looked at after ``late_s``."""
     started = monotonic()
     await asyncio.sleep(min(late_s, transaction.settle_s))
     after = await read_state(instruments, transaction.state, values)

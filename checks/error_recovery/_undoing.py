@@ -89,8 +89,8 @@ async def attempted(
 ) -> Undoing:
     """One attempt, and others where the moment was missed.
 
-    ``left_by`` is kept here: the states before those attempts, up to this one, that left something behind. What
-    they left may be undone while this one is tried (a restart takes it up), and is no residue of this one.
+    ``left_by`` is kept here: the states before the latest attempts that left something behind. What they left
+    may be undone while this one is tried (a restart takes it up), and is no residue of this one.
     """
     undoing = Undoing(step.name, bool(kill))
     impossible = untriable(instruments, step) or untriable(instruments, step.compensation or step)

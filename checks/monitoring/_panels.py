@@ -16,7 +16,7 @@ from checks.contract.instruments.monitoring import MetricInfo, Prometheus
 from checks.contract.instruments.promql import PromQL
 from checks.contract.promql import Matcher, Node, Selector, selectors, written
 from checks.monitoring._readings import DEEPEST_CHAIN, MOST_SOURCES, Recordings
-from checks.monitoring._rules_values import meeting
+from checks.monitoring._rules.values import meeting
 from checks.monitoring._service import Service, read_service
 from checks.monitoring._signals import Context, rulebook, whose_is
 from checks.monitoring._subjects import base

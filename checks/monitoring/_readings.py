@@ -26,7 +26,7 @@ from checks.contract.promql import (
     Subquery,
     Text,
 )
-from checks.monitoring._rules_patterns import pattern
+from checks.monitoring._rules.patterns import pattern
 
 DEEPEST_CHAIN = 5  # recordings of recordings
 MOST_SOURCES = 8  # recordings of one name that are looked into

@@ -43,10 +43,10 @@ from checks.contract import (
     printable,
 )
 from checks.contract.findings import Details
-from checks.monitoring._rules_asking import ask
-from checks.monitoring._rules_facts import Facts
-from checks.monitoring._rules_vectors import Verdict
-from checks.monitoring._rules_verdicts import Judged, verdicts
+from checks.monitoring._rules.asking import ask
+from checks.monitoring._rules.facts import Facts
+from checks.monitoring._rules.vectors import Verdict
+from checks.monitoring._rules.verdicts import Judged, verdicts
 from checks.monitoring._service import read_service
 from checks.monitoring._signals import REQUIRED, covered, read_context, rulebook
 

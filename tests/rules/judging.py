@@ -17,7 +17,7 @@ from app.instruments.promql import PromqlParser
 from app.instruments.toolbox import Hooks, Toolbox
 from checks import LoadedCheck, all_checks
 from checks.contract.promql import Matcher, Selector, replaced, selectors, written
-from checks.monitoring._rules_verdicts import Judged, verdicts
+from checks.monitoring._rules.verdicts import Judged, verdicts
 from tests.checks import scripted
 from tests.rules.corpus import Truth
 from tests.rules.world import World

@@ -18,8 +18,8 @@ from checks.contract import Finding, InstrumentFailure, Outcome
 from checks.contract.instruments.monitoring import MetricInfo, Rule, ScrapeTarget, Series
 from checks.contract.wording import NBSP
 from checks.monitoring import rules_alive
-from checks.monitoring._rules_vectors import Verdict
-from checks.monitoring._rules_verdicts import Judged, verdicts
+from checks.monitoring._rules.vectors import Verdict
+from checks.monitoring._rules.verdicts import Judged, verdicts
 from tests.checks import scripted
 from tests.checks.scripted import ScriptedInstruments, ScriptedPrometheus, a_rule, a_target, gather, judge
 

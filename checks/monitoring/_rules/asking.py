@@ -20,7 +20,7 @@ from checks.contract import InstrumentFailure
 from checks.contract.instruments.monitoring import MetricInfo, Prometheus, Rule, ScrapeTarget, Series
 from checks.contract.instruments.promql import Parsed, PromQL
 from checks.contract.promql import Matcher, Node, Selector, packed, selectors, written
-from checks.monitoring._rules_facts import (
+from checks.monitoring._rules.facts import (
     OF_ALERTS,
     Facts,
     GroupFact,
@@ -28,7 +28,7 @@ from checks.monitoring._rules_facts import (
     TargetFact,
     of_targets,
 )
-from checks.monitoring._rules_names import (
+from checks.monitoring._rules.names import (
     first_word,
     is_described,
     kinds_of,
@@ -37,9 +37,9 @@ from checks.monitoring._rules_names import (
     siblings,
     similar_names,
 )
-from checks.monitoring._rules_patterns import pattern
-from checks.monitoring._rules_tables import MOST_OF_ONE, fitted, tables_of
-from checks.monitoring._rules_values import accepts
+from checks.monitoring._rules.patterns import pattern
+from checks.monitoring._rules.tables import MOST_OF_ONE, fitted, tables_of
+from checks.monitoring._rules.values import accepts
 
 MOST_RULES = 1_000
 DEEPEST_TREE = 100  # of lists within lists: readers of JSON end at 200

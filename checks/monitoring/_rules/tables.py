@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from checks.contract.instruments.monitoring import Series
-from checks.monitoring._rules_facts import Facts, MetricFact
+from checks.monitoring._rules.facts import Facts, MetricFact
 
 MOST_ROWS = 8_000
 MOST_CHARS = 450_000  # of JSON; evidence may have half a million

@@ -18,13 +18,13 @@ from checks.contract.promql import (
     walked,
     written,
 )
-from checks.monitoring._rules_facts import Facts, GroupFact, RuleFact, World
-from checks.monitoring._rules_narrowing import bare, mended_by, narrowed
-from checks.monitoring._rules_reading import Reading
-from checks.monitoring._rules_sameness import without_conditions
-from checks.monitoring._rules_selecting import Selecting
-from checks.monitoring._rules_values import only_value
-from checks.monitoring._rules_vectors import Flaw, Presence, Vector, Verdict, never, pending
+from checks.monitoring._rules.facts import Facts, GroupFact, RuleFact, World
+from checks.monitoring._rules.narrowing import bare, mended_by, narrowed
+from checks.monitoring._rules.reading import Reading
+from checks.monitoring._rules.sameness import without_conditions
+from checks.monitoring._rules.selecting import Selecting
+from checks.monitoring._rules.values import only_value
+from checks.monitoring._rules.vectors import Flaw, Presence, Vector, Verdict, never, pending
 
 WATCHDOG = re.compile(r"watch_?dog|dead_?man|heart_?beat|always_?(firing|fires)|e2e|snitch", re.IGNORECASE)
 DEEPEST_CHAIN = 20

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from checks.contract.promql import Matcher, Selector
-from checks.monitoring._rules_facts import Labels
-from checks.monitoring._rules_values import Meeting, accepts, meeting, only_value
+from checks.monitoring._rules.facts import Labels
+from checks.monitoring._rules.values import Meeting, accepts, meeting, only_value
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from checks.contract.promql import (
     Number,
     Text,
 )
-from checks.monitoring._rules_bounds import (
+from checks.monitoring._rules.bounds import (
     AT_LEAST_0,
     COUNTS,
     INF,
@@ -18,8 +18,8 @@ from checks.monitoring._rules_bounds import (
     Bounds,
     exactly,
 )
-from checks.monitoring._rules_reader import Reader
-from checks.monitoring._rules_vectors import (
+from checks.monitoring._rules.reader import Reader
+from checks.monitoring._rules.vectors import (
     ANY_LABEL,
     Flaw,
     Presence,

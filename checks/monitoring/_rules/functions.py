@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from checks.contract.promql import Call, Node, Number, Selector, Text
-from checks.monitoring._rules_bounds import (
+from checks.monitoring._rules.bounds import (
     ANY,
     AT_LEAST_0,
     COUNTS,
@@ -19,9 +19,9 @@ from checks.monitoring._rules_bounds import (
     Bounds,
     exactly,
 )
-from checks.monitoring._rules_facts import Labels
-from checks.monitoring._rules_patterns import pattern
-from checks.monitoring._rules_vectors import Flaw, Presence, Vector, Verdict
+from checks.monitoring._rules.facts import Labels
+from checks.monitoring._rules.patterns import pattern
+from checks.monitoring._rules.vectors import Flaw, Presence, Vector, Verdict
 
 # They need two samples, so a range that holds one gives nothing.
 OF_TWO = frozenset((

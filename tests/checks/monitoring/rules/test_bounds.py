@@ -7,7 +7,7 @@ import math
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from checks.monitoring._rules_bounds import NOW, Bounds, compared, computed, exactly, filtered, negated
+from checks.monitoring._rules.bounds import NOW, Bounds, compared, computed, exactly, filtered, negated
 
 ENDS = st.sampled_from([-math.inf, -1e9, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 100.0, 1e9, math.inf])
 OPERATORS = {"+": float.__add__, "-": float.__sub__, "*": float.__mul__}

@@ -16,17 +16,17 @@ from checks.contract.promql import (
     Subquery,
     Text,
 )
-from checks.monitoring._rules_aggregating import read_aggregation
-from checks.monitoring._rules_bounds import (
+from checks.monitoring._rules.aggregating import read_aggregation
+from checks.monitoring._rules.bounds import (
     exactly,
     negated,
 )
-from checks.monitoring._rules_calls import read_call
-from checks.monitoring._rules_operators import read_binary
-from checks.monitoring._rules_reader import Reader
-from checks.monitoring._rules_selecting import too_old
-from checks.monitoring._rules_sets import read_set
-from checks.monitoring._rules_vectors import (
+from checks.monitoring._rules.calls import read_call
+from checks.monitoring._rules.operators import read_binary
+from checks.monitoring._rules.reader import Reader
+from checks.monitoring._rules.selecting import too_old
+from checks.monitoring._rules.sets import read_set
+from checks.monitoring._rules.vectors import (
     Presence,
     Vector,
     never,

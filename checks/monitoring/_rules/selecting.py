@@ -8,12 +8,12 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from checks.contract.promql import Matcher, Node, Selector, duration_text, written
-from checks.monitoring._rules_absent import may_be_missing
-from checks.monitoring._rules_bounds import ANY, AT_LEAST_0, ONE, ZERO_OR_ONE, Bounds
-from checks.monitoring._rules_facts import MADE, OF_ALERTS, SUFFIXES, Labels, World, of_targets
-from checks.monitoring._rules_narrowing import Found, all_accept, bare, mended_by, narrowed, with_value
-from checks.monitoring._rules_values import accepts, meeting, only_value, together
-from checks.monitoring._rules_vectors import ANY_LABEL, Flaw, Presence, Vector, Verdict, never, pending
+from checks.monitoring._rules.absent import may_be_missing
+from checks.monitoring._rules.bounds import ANY, AT_LEAST_0, ONE, ZERO_OR_ONE, Bounds
+from checks.monitoring._rules.facts import MADE, OF_ALERTS, SUFFIXES, Labels, World, of_targets
+from checks.monitoring._rules.narrowing import Found, all_accept, bare, mended_by, narrowed, with_value
+from checks.monitoring._rules.values import accepts, meeting, only_value, together
+from checks.monitoring._rules.vectors import ANY_LABEL, Flaw, Presence, Vector, Verdict, never, pending
 
 CLOSED = frozenset(("le", "quantile", "__name__"))  # what a metric declares once and for all
 STATES = ("firing", "pending")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.contract.promql import Matcher
-from checks.monitoring._rules_patterns import Pattern, example, pattern
-from checks.monitoring._rules_values import meeting, together
+from checks.monitoring._rules.patterns import Pattern, example, pattern
+from checks.monitoring._rules.values import meeting, together
 
 
 def compiled(text: str) -> Pattern:

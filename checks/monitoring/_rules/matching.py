@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from checks.contract.promql import SET_OPERATORS, Binary, Node
-from checks.monitoring._rules_facts import Labels
-from checks.monitoring._rules_patterns import example, pattern
-from checks.monitoring._rules_values import form_of, together
-from checks.monitoring._rules_vectors import ANY_LABEL, Vector
+from checks.monitoring._rules.facts import Labels
+from checks.monitoring._rules.patterns import example, pattern
+from checks.monitoring._rules.values import form_of, together
+from checks.monitoring._rules.vectors import ANY_LABEL, Vector
 
 Key = tuple[tuple[str, str], ...]
 ANY_VALUE = "\0any"  # stands for whatever value an open label may get

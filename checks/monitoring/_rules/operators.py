@@ -13,7 +13,7 @@ from checks.contract.promql import (
     Node,
     Number,
 )
-from checks.monitoring._rules_bounds import (
+from checks.monitoring._rules.bounds import (
     ZERO_OR_ONE,
     Bounds,
     compared,
@@ -21,15 +21,15 @@ from checks.monitoring._rules_bounds import (
     exactly,
     filtered,
 )
-from checks.monitoring._rules_facts import Labels
-from checks.monitoring._rules_matching import Matching, brought, grouped, meet, several, why_apart
-from checks.monitoring._rules_ratios import Sides, sameness, value_of_two
-from checks.monitoring._rules_reader import Reader
-from checks.monitoring._rules_sameness import (
+from checks.monitoring._rules.facts import Labels
+from checks.monitoring._rules.matching import Matching, brought, grouped, meet, several, why_apart
+from checks.monitoring._rules.ratios import Sides, sameness, value_of_two
+from checks.monitoring._rules.reader import Reader
+from checks.monitoring._rules.sameness import (
     without_conditions,
 )
-from checks.monitoring._rules_values import accepts
-from checks.monitoring._rules_vectors import (
+from checks.monitoring._rules.values import accepts
+from checks.monitoring._rules.vectors import (
     ANY_LABEL,
     Flaw,
     Presence,

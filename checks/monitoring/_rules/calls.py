@@ -16,14 +16,14 @@ from checks.contract.promql import (
     duration_text,
     replaced,
 )
-from checks.monitoring._rules_bounds import (
+from checks.monitoring._rules.bounds import (
     NOW,
     ONE,
     Bounds,
     exactly,
 )
-from checks.monitoring._rules_facts import Labels
-from checks.monitoring._rules_functions import (
+from checks.monitoring._rules.facts import Labels
+from checks.monitoring._rules.functions import (
     CLOCK,
     KEEP_NAME,
     OF_TWO,
@@ -33,8 +33,8 @@ from checks.monitoring._rules_functions import (
     timestamp_of,
     value_of,
 )
-from checks.monitoring._rules_reader import Reader
-from checks.monitoring._rules_vectors import (
+from checks.monitoring._rules.reader import Reader
+from checks.monitoring._rules.vectors import (
     Flaw,
     Presence,
     Vector,

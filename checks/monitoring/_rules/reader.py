@@ -9,9 +9,9 @@ from checks.contract.promql import (
     Node,
     Selector,
 )
-from checks.monitoring._rules_facts import Labels, World
-from checks.monitoring._rules_selecting import Selecting
-from checks.monitoring._rules_vectors import (
+from checks.monitoring._rules.facts import Labels, World
+from checks.monitoring._rules.selecting import Selecting
+from checks.monitoring._rules.vectors import (
     Flaw,
     Presence,
     Vector,

@@ -12,7 +12,7 @@ from checks.contract.promql import (
     Selector,
     selectors,
 )
-from checks.monitoring._rules_bounds import (
+from checks.monitoring._rules.bounds import (
     INF,
     ONE,
     SHARE,
@@ -21,9 +21,9 @@ from checks.monitoring._rules_bounds import (
     computed,
     exactly,
 )
-from checks.monitoring._rules_matching import Matching
-from checks.monitoring._rules_reader import Reader
-from checks.monitoring._rules_sameness import (
+from checks.monitoring._rules.matching import Matching
+from checks.monitoring._rules.reader import Reader
+from checks.monitoring._rules.sameness import (
     Idle,
     canonical,
     counted,
@@ -32,8 +32,8 @@ from checks.monitoring._rules_sameness import (
     named_share,
     part_of,
 )
-from checks.monitoring._rules_values import quoted
-from checks.monitoring._rules_vectors import (
+from checks.monitoring._rules.values import quoted
+from checks.monitoring._rules.vectors import (
     Flaw,
     Vector,
     Verdict,

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from app.instruments.promql import PromqlParser
 from checks.contract.promql import packed
-from checks.monitoring._rules_facts import Facts, GroupFact, MetricFact, RuleFact, TargetFact
-from checks.monitoring._rules_vectors import Verdict
-from checks.monitoring._rules_verdicts import verdicts
+from checks.monitoring._rules.facts import Facts, GroupFact, MetricFact, RuleFact, TargetFact
+from checks.monitoring._rules.vectors import Verdict
+from checks.monitoring._rules.verdicts import verdicts
 
 NAMES = ["up", "a_total", "b_bucket", "c_info", "r:sum", "nobody", "d", "ALERTS"]
 VALUES = ("chat", "x:1", "x:2", "200", "5xx", "0.5", "+Inf", "/api")

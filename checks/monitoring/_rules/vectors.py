@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from checks.contract.promql import Matcher, Node
-from checks.monitoring._rules_bounds import ANY, Bounds
-from checks.monitoring._rules_facts import Labels
+from checks.monitoring._rules.bounds import ANY, Bounds
+from checks.monitoring._rules.facts import Labels
 
 ANY_LABEL = "*"  # among the labels that may be there besides those known: any
 

@@ -10,16 +10,16 @@ from checks.contract.promql import (
     Selector,
     walked,
 )
-from checks.monitoring._rules_bounds import Bounds
-from checks.monitoring._rules_facts import MADE
-from checks.monitoring._rules_matching import Matching, brought, grouped, meet, why_apart
-from checks.monitoring._rules_reader import Reader
-from checks.monitoring._rules_sameness import (
+from checks.monitoring._rules.bounds import Bounds
+from checks.monitoring._rules.facts import MADE
+from checks.monitoring._rules.matching import Matching, brought, grouped, meet, why_apart
+from checks.monitoring._rules.reader import Reader
+from checks.monitoring._rules.sameness import (
     canonical,
     part_of,
     without_conditions,
 )
-from checks.monitoring._rules_vectors import (
+from checks.monitoring._rules.vectors import (
     Flaw,
     Presence,
     Vector,

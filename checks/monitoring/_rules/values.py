@@ -13,7 +13,7 @@ from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 
 from checks.contract.promql import Matcher
-from checks.monitoring._rules_patterns import Pattern, example, pattern
+from checks.monitoring._rules.patterns import Pattern, example, pattern
 
 # Whole vocabularies: a label that has one of these words can get the others.
 GRPC = (

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 from checks.contract.instruments.monitoring import MetricInfo
 from checks.contract.promql import Selector
-from checks.monitoring._rules_facts import MADE, SUFFIXES
+from checks.monitoring._rules.facts import MADE, SUFFIXES
 
 
 def siblings(name: str, metadata: Mapping[str, MetricInfo]) -> set[str]:
