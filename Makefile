@@ -18,7 +18,7 @@ AGAIN := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 test: $(VENV)/.development  ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not matrix and not proof" || \
 		$(AGAIN) -m "not matrix and not proof"
-	@$(BIN)/python -m pytest -n $(MATRIX_WORKERS) -m matrix || $(AGAIN) -m matrix
+	@$(BIN)/python -m pytest -n $(MATRIX_WORKERS) --dist worksteal -m matrix || $(AGAIN) -m matrix
 
 check: $(VENV)/.development  ## style, types
 	@$(BIN)/ruff check

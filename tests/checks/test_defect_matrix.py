@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -48,16 +49,19 @@ TOGETHER = (
 )
 
 
+@cache
 def tried() -> set[str]:
     """The checks of the matrix: an extra without points needs experiments, of which the sample has none."""
     return {name for name, entry in rubric.load().checks.items() if entry.points}
 
 
+@cache
 def slow_ones() -> set[str]:
     """The checks that load the service or break something."""
     return {name for name, check in all_checks().items() if check.about.kind in (Kind.LOAD, Kind.FAULT)}
 
 
+@cache
 def inside(*families: str) -> set[str]:
     """The checks of these families."""
     return {name for name in tried() if name.partition(".")[0] in families}
