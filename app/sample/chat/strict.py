@@ -39,13 +39,17 @@ async def _require_sound_json(request: Request) -> None:
     if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
         raise ProblemError(415, "Send application/json in UTF-8.", {"Accept-Post": "application/json"})
     try:
+        from_json(await body_in_time(request), allow_inf_nan=False)
+    except ValueError as error:
+        raise ProblemError(400, "The body is not sound JSON.") from error
+
+
+async def body_in_time(request: Request) -> bytes:
+    """The body, which must come within BODY_WITHIN_S. Raises ProblemError."""
+    try:
         async with asyncio.timeout(BODY_WITHIN_S):
-            body = await request.body()
+            return await request.body()
     except TimeoutError as error:
         raise ProblemError(
             408, "The request body did not arrive in time.", {"Connection": "close"}
         ) from error
-    try:
-        from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise ProblemError(400, "The body is not sound JSON.") from error

@@ -13,7 +13,7 @@ from pydantic import Field
 from app.sample.chat import routes
 from app.sample.chat.routes import Given
 from app.sample.chat.shapes import Asked, ChatReply, ChatRequest, Readable
-from app.sample.chat.strict import StrictJsonRoute
+from app.sample.chat.strict import StrictJsonRoute, body_in_time
 
 COLUMN_CHARS = 128
 
@@ -50,7 +50,7 @@ class _Logged(StrictJsonRoute):
         handle = super().get_route_handler()
 
         async def handle_logged(request: Request) -> Response:
-            _log_line(await request.body())
+            _log_line(await body_in_time(request))
             return await handle(request)
 
         return handle_logged
