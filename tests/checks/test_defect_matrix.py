@@ -24,10 +24,6 @@ from tests.checks.sample import BRIEF, Sample
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(900)]
 PROVE = bool(os.environ.get("GREENLIGHT_PROVE"))
-WHOLE = PROVE or os.environ.get("GREENLIGHT_MATRIX") == "whole"
-# Their rows take as long as all others and have not been through a quiet machine as a whole yet: they, and
-# what many defects at once move in other families, are carried out where GREENLIGHT_MATRIX is "whole".
-LEFT_OUT = () if WHOLE else ("monitoring", "error_recovery")
 PROFILE = profiles.named("quick") if PROVE else BRIEF
 LOAD = "load_scenarios"
 SHORT_LOADS = {f"{LOAD}.{name}" for name in ("baseline", "light", "medium", "heavy")}
@@ -86,22 +82,15 @@ def noticed(*defects: str) -> set[str]:
     return {check for name in defects for check in DEFECTS[name].notices} & checks_for(*defects)
 
 
-def chosen() -> list[str]:
-    """The defects that are tried."""
-    return [name for name, defect in DEFECTS.items() if defect.group not in LEFT_OUT]
-
-
 def groups() -> list[tuple[str, ...]]:
     """The defects that are tried at once; in the proof each alone."""
     if PROVE:
-        return [(name,) for name in chosen()]
+        return [(name,) for name in DEFECTS]
     rows: list[list[str]] = []
     alone = [
-        name
-        for name in chosen()
-        if len(noticed(name)) > 1 or DEFECTS[name].group == LOAD or name in BY_ITSELF
+        name for name in DEFECTS if len(noticed(name)) > 1 or DEFECTS[name].group == LOAD or name in BY_ITSELF
     ]
-    for name in (name for name in chosen() if name not in alone):
+    for name in (name for name in DEFECTS if name not in alone):
         alike = (row for row in rows if checks_for(*row) == checks_for(name))
         free = (row for row in alike if len(row) < AT_ONCE and not noticed(name) & noticed(*row))
         row = next(free, None)
@@ -115,7 +104,7 @@ def groups() -> list[tuple[str, ...]]:
 def unnoticed_elsewhere() -> list[tuple[str, ...]]:
     """Many defects of one family at once, none of which should be noticed outside of it."""
     found = []
-    for family in {} if PROVE or not WHOLE else dict.fromkeys(defect.group for defect in DEFECTS.values()):
+    for family in {} if PROVE else dict.fromkeys(defect.group for defect in DEFECTS.values()):
         shy = [
             name
             for name, defect in DEFECTS.items()
@@ -172,12 +161,11 @@ def test_defects_of_a_family_move_no_check_of_another_one(sample: Sample, defect
 
 
 def test_every_defect_is_tried() -> None:
-    assert sorted(name for group in groups() for name in group) == sorted(chosen())
-    assert {DEFECTS[name].group for name in set(DEFECTS) - set(chosen())} <= set(LEFT_OUT)
+    assert sorted(name for group in groups() for name in group) == sorted(DEFECTS)
 
 
 def test_as_found_is_noticed_by_the_checks_of_its_defects(sample: Sample) -> None:
-    only = checks_for(*AS_FOUND) - inside(*LEFT_OUT) | {"error_recovery.compensation"}
+    only = tried() - slow_ones() | {"error_recovery.compensation"}
     found = changed(sample, *AS_FOUND, only=only)
     assert set(found) == noticed(*AS_FOUND) & only, found
     assert "/api/v1/chat/stream" in found["endpoint_health.primary_route"]
