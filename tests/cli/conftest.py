@@ -12,7 +12,7 @@ import pytest
 
 from app import paths
 
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from app.sample import stack
 from app.sample.defects import AS_FOUND
 
-pytestmark = [pytest.mark.matrix, pytest.mark.timeout(400)]  # mostly waiting
+pytestmark = [pytest.mark.matrix, pytest.mark.timeout(700)]  # mostly waiting
 Greenlight = Callable[..., "CompletedProcess[str]"]
 
 
