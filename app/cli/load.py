@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
+from app.cli import load_options as options
 from app.cli.assessing import TargetName
 from app.cli.speaking import Exit, explained, write
 
@@ -33,156 +34,35 @@ HELP = (
     "GREENLIGHT_MAX_USERS and GREENLIGHT_MAX_RATE are the operator's ceilings. "
     "GREENLIGHT_DASK=tcp://host:port spreads the load over the workers of a Dask cluster."
 )
-MODEL, ASKED, ENDS, WHERE = (
-    "How much",
-    "What is asked",
-    "When to stop, what is good",
-    "Where it runs and goes",
-)
 
 
 def load(
     target: TargetName,
-    users: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Closed model: users who ask, wait for the answer, ask again", rich_help_panel=MODEL
-        ),
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001, help="Open model: arrivals a second, whatever the answers do", rich_help_panel=MODEL
-        ),
-    ] = None,
-    stage: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RATE:S",
-            help="Open model, repeatable: RATE:SECONDS, or a ramp FROM:TO:SECONDS",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(min=0.1, metavar="S", help="How long it is measured; default 10", rich_help_panel=MODEL),
-    ] = None,
-    warmup: Annotated[
-        float, typer.Option(min=0, metavar="S", help="Before that, and left out", rich_help_panel=MODEL)
-    ] = 0.0,
-    think: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="MS",
-            help="Closed model: a user's pause between questions; default 0",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    max_in_flight: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Open model: under way at most; arrivals beyond are dropped, and counted; default 1000",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    spacing: Annotated[
-        Literal["poisson", "even"] | None,
-        typer.Option(help="Open model: how arrivals are spaced; default poisson", rich_help_panel=MODEL),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="S", help="Then it counts as failed", rich_help_panel=ENDS)
-    ] = 30.0,
-    route: Annotated[
-        Literal["ask", "stream"] | None,
-        typer.Option(help="Which route of the target; default ask if declared", rich_help_panel=ASKED),
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="For a URL: GET, or POST where there is a body", rich_help_panel=ASKED)
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="'NAME: VALUE'", help="For a URL; ${ENV} for a secret; repeatable", rich_help_panel=ASKED
-        ),
-    ] = None,
-    body: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT|@FILE", help="For a URL; {prompt} and {nonce} are filled in", rich_help_panel=ASKED
-        ),
-    ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Questions: one a line, or .jsonl with a prompt key", rich_help_panel=ASKED
-        ),
-    ] = None,
-    zipf: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="S", help="The k-th question is asked with weight k^-S", rich_help_panel=ASKED
-        ),
-    ] = None,
-    fresh: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, metavar="SHARE", help="Share of questions never asked before", rich_help_panel=ASKED
-        ),
-    ] = 0.0,
-    stop_failures: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, metavar="RATIO", help="Stop where more than this fails ...", rich_help_panel=ENDS
-        ),
-    ] = None,
-    stop_p95: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="MS", help="... or the p95 is above this ...", rich_help_panel=ENDS),
-    ] = None,
-    stop_after: Annotated[
-        float, typer.Option(min=0, metavar="S", help="... for this long", rich_help_panel=ENDS)
-    ] = 5.0,
-    goal_latency: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="MS", help="Goodput: an answer is good within this", rich_help_panel=ENDS
-        ),
-    ] = None,
-    goal_first_token: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="MS", help="Goodput: its first token within this", rich_help_panel=ENDS),
-    ] = None,
-    goal_tpot: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="MS", help="Goodput: a token at least every so often", rich_help_panel=ENDS
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=256,
-            help="Processes; on GREENLIGHT_DASK all its workers by default",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", metavar="FILE", help="Write the figures as JSON (- for stdout)", rich_help_panel=WHERE
-        ),
-    ] = None,
-    samples: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.parquet",
-            help="Every request; default data/samples/load-TIME.parquet",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
+    users: options.Users = None,
+    rate: options.Rate = None,
+    stage: options.Stage = None,
+    duration: options.Duration = None,
+    warmup: options.Warmup = 0.0,
+    think: options.Think = None,
+    max_in_flight: options.MaxInFlight = None,
+    spacing: options.Spacing = None,
+    timeout: options.Timeout = 30.0,
+    route: options.Route = None,
+    method: options.Method = None,
+    header: options.Header = None,
+    body: options.Body = None,
+    prompts: options.Prompts = None,
+    zipf: options.Zipf = None,
+    fresh: options.Fresh = 0.0,
+    stop_failures: options.StopFailures = None,
+    stop_p95: options.StopP95 = None,
+    stop_after: options.StopAfter = 5.0,
+    goal_latency: options.GoalLatency = None,
+    goal_first_token: options.GoalFirstToken = None,
+    goal_tpot: options.GoalTpot = None,
+    workers: options.Workers = None,
+    json_file: options.JsonFile = None,
+    samples: options.Samples = None,
 ) -> None:
     """Load a service and show what it did; ``HELP`` is what the command line says of it."""
     with explained(), _broken_off():
