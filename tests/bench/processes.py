@@ -52,8 +52,11 @@ class Ended:
     peak_bytes: int
 
 
+WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "KILL")  # a signal may come before `end` is sure to be called
+
+
 class Program:
-    """A program pinned to one core."""
+    """A program pinned to one core. It ends with the thread that started it, if not before."""
 
     def __init__(
         self, command: Sequence[str], core: int, environment: Mapping[str, str] | None = None
@@ -62,7 +65,7 @@ class Program:
         self._output = TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._errors = TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            ["taskset", "--cpu-list", str(core), *command],
+            [*WITH_ITS_PARENT, "taskset", "--cpu-list", str(core), *command],
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
