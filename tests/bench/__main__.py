@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench import comparison, honesty, latency, memory, stall, streams, throughput
-from tests.bench.processes import ROOT, BenchError, Cores
+from tests.bench.processes import ROOT, BenchError, Cores, end_all
 from tests.bench.rows import Row, row, screen, table, write
 from tests.bench.sizes import FULL, QUICK, Sizes
 from tests.bench.tools import Hey, Locust, Wrk
@@ -61,6 +61,11 @@ def machine() -> str:
     )
 
 
+def _ended(*_: object) -> None:
+    end_all()
+    sys.exit(143)
+
+
 def main() -> int:
     """Measure, print, write. Status 1 where a goal was missed or a measurement broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -68,7 +73,7 @@ def main() -> int:
     parser.add_argument("--only", default="*", metavar="GLOB", help="only these measurements")
     parser.add_argument("--json", type=Path, default=ROOT / "data" / "bench.json", metavar="FILE")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, _ended)
     if not sys.platform.startswith("linux"):
         parser.error("the benchmark pins programs to cores, which it can do on Linux only")
     console = screen()

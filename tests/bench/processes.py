@@ -9,11 +9,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+
+import psutil
 
 from app.sample.processes import free_ports
 
@@ -52,11 +54,8 @@ class Ended:
     peak_bytes: int
 
 
-WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "KILL")  # a signal may come before `end` is sure to be called
-
-
 class Program:
-    """A program pinned to one core. It ends with the thread that started it, if not before."""
+    """A program pinned to one core."""
 
     def __init__(
         self, command: Sequence[str], core: int, environment: Mapping[str, str] | None = None
@@ -65,7 +64,7 @@ class Program:
         self._output = TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._errors = TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*WITH_ITS_PARENT, "taskset", "--cpu-list", str(core), *command],
+            ["taskset", "--cpu-list", str(core), *command],
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
@@ -132,6 +131,13 @@ class Program:
 def run(command: Sequence[str], core: int, timeout_s: float, **environment: str) -> Ended:
     """Run a program to its end. Raises BenchError."""
     return Program(command, core, environment).wait(timeout_s)
+
+
+def end_all() -> None:
+    """End every program at once, as a signal may come before a program is known to whom shall end it."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @contextmanager
