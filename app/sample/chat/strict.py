@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from app.sample.chat.problems import ProblemError
 
-BODY_WITHIN_S = 4.0  # for 64 kB; who sends less is holding a connection
+BODY_WITHIN_S = 3.0  # for 64 kB; who sends less is holding a connection
 
 
 class StrictJsonRoute(APIRoute):
