@@ -27,6 +27,7 @@ How to fix it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -90,8 +91,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
         return Evidence(None, None, (), (), named, "", {})
     meter = Meter(instruments)
     await meter.change()
-    for prompt in instruments.prompts.fresh(SINGLES):
-        await instruments.questions.ask(prompt, route=route)
+    singles = instruments.prompts.fresh(SINGLES)
+    await asyncio.gather(*(instruments.questions.ask(prompt, route=route) for prompt in singles))
     single = await meter.settled(SETTLE_S, SETTLED_WITHIN_S) / SINGLES
     rounds: list[Round] = []
     for at_once in (False, True):

@@ -104,7 +104,7 @@ class Evidence:
 
 
 async def gather(target: Target, instruments: Instruments) -> Evidence:
-    """Ask singly, then in bursts, over each route; the meter is read around all of it."""
+    """Ask different questions, then one in bursts, over each route; the meter is read around all of it."""
     routes = await answering_routes(target, instruments)
     meter = Meter(instruments)
     await meter.settled(SETTLE_S, SETTLED_WITHIN_S)
@@ -113,8 +113,8 @@ async def gather(target: Target, instruments: Instruments) -> Evidence:
     single: dict[str, float] = {}
     rushes: list[Rush] = []
     for route in routes:
-        for prompt in instruments.prompts.fresh(SINGLES):
-            await instruments.questions.ask(prompt, route=route)
+        singles = instruments.prompts.fresh(SINGLES)
+        await asyncio.gather(*(instruments.questions.ask(prompt, route=route) for prompt in singles))
         single[route] = await meter.settled(SETTLE_S, SETTLED_WITHIN_S) / SINGLES
         for _ in range(BURSTS):
             rushes.append(await _rush(instruments, meter, route))

@@ -58,7 +58,7 @@ CHECK = Check(
     deadline_s=240,
     typical_s=4,
 )
-WATCHED_OUTAGES = 24  # as long as this many outages of the profile: over a minute in the quick one
+WATCHED_OUTAGES = 24  # as long as this many outages of the profile: a minute in the quick one
 LONGEST_WATCH_S = 120.0
 MOST_SEEN = 3
 
