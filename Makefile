@@ -4,7 +4,7 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
-MATRIX_WORKERS ?= 5
+MATRIX_WORKERS ?= 4
 
 .PHONY: run test check setup docs prove bench clean
 
