@@ -165,7 +165,7 @@ def test_every_defect_is_tried() -> None:
 
 
 def test_as_found_is_noticed_by_the_checks_of_its_defects(sample: Sample) -> None:
-    # What watches it and how it recovers is tried with each of these defects alone, the worst of them once here.
+    # Who watches it, and how it recovers, is tried with each of these defects alone.
     only = checks_for(*AS_FOUND) - inside("monitoring", "error_recovery") | {"error_recovery.compensation"}
     found = changed(sample, *AS_FOUND, only=only)
     assert set(found) == noticed(*AS_FOUND) & only, found
