@@ -248,7 +248,7 @@ ENDPOINT_HEALTH = (
         "stale_server",
         "A stale server answers on the same port",
         "A chat process of an earlier start was never ended and gets half of the connections.",
-        ("cache.stampede", "endpoint_health.single_server", COUNTS_AGREE),
+        ("cache.stampede", "endpoint_health.single_server", COUNTS_AGREE, "error_recovery.idempotency"),
         "endpoint_health",
     ),
     Defect(
